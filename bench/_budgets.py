@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What is to be reached: the one table of targets and goals."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+
+class Budget(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        name: What the row is called, in the table, in the JSON and after ``--only``.
+        unit: The unit of the value and of the floor.
+        of: What target and goal speak about: the ratio to the floor, or the value itself.
+        better: Whether more is better, or less.
+        first_target: What this line of work is to reach.
+        goal: What it is to reach in the end.
+        floor: What it is compared with, in words; empty where there is nothing.
+    """
+
+    name: str
+    unit: str
+    of: Literal["ratio", "value"]
+    better: Literal["more", "less"]
+    first_target: float
+    goal: float
+    floor: str
+
+    def reached(self, mark: float, value: float, ratio: float | None) -> bool:
+        """Return whether a figure reaches ``mark``, the first target or the goal."""
+        figure = value if self.of == "value" or ratio is None else ratio
+        return figure >= mark if self.better == "more" else figure <= mark
+
+
+BUDGETS: Final = {
+    budget.name: budget
+    for budget in (
+        Budget("cast", "1/s", "ratio", "more", 0.6, 1.0, "asyncio.Queue, one way"),
+        Budget("call, 1 caller", "1/s", "ratio", "more", 0.6, 1.0, "Queue and Future, 1 caller"),
+        Budget("call, 100 callers", "1/s", "ratio", "more", 0.4, 0.8, "Queue and Future, 100 callers"),
+        Budget("send_supervised, 1 sender", "1/s", "ratio", "more", 0.45, 0.6, "Queue and Future, 1 caller"),
+        Budget("send_supervised, 100 senders", "1/s", "ratio", "more", 0.3, 0.5, "Queue and Future, 100 callers"),
+        Budget("telemetry, nobody attached", "%", "value", "less", 3.0, 1.0, ""),
+        Budget("spawn and stop, plain", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
+        Budget("start and stop, GenServer", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
+        Budget("memory, plain", "B", "value", "less", 5_000, 4_000, "task and Queue"),
+        Budget("memory, GenServer", "B", "value", "less", 5_000, 4_000, "task and Queue"),
+        Budget("monitor and demonitor", "1/s", "value", "more", 400_000, 1_000_000, ""),
+        Budget("monitor and demonitor, 100,000 held", "1/s", "value", "more", 400_000, 1_000_000, "none held"),
+        Budget("dead letters stored", "1/s", "ratio", "more", 0.4, 0.7, "sqlite3, batches of 100"),
+        Budget("retry pass, 100 of 100,000 due", "ms", "ratio", "less", 2.0, 1.2, "100 of 100 due"),
+        Budget("import stanchion", "ms", "value", "less", 80, 50, "bare Python"),
+    )
+}
+"""By name, in the order in which they are measured and printed."""

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""``send_supervised`` with its defaults, each awaited until it is processed, by one sender or by many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+from bench import _floors
+from bench._measure import Figures, Plan, in_turns
+from bench._servers import Counter
+from stanchion import Node
+from stanchion.delivery import send_supervised
+from stanchion.kernel import Pid
+from stanchion.server import start
+
+
+async def measure(plan: Plan, senders: int) -> Figures:
+    """Measure confirmed sends per second."""
+    trips = plan.count(20_000)
+    async with Node():
+        counter = await start(Counter)
+        return await in_turns(
+            lambda: _floors.round_trips(trips, senders), lambda: sends(counter, trips, senders), plan.rounds
+        )
+
+
+async def sends(counter: Pid, trips: int, senders: int) -> float:
+    """Return confirmed sends per second."""
+
+    async def sender() -> None:
+        for _ in range(trips // senders):
+            if not await send_supervised(counter, 1):
+                raise RuntimeError("expected a confirmed send, got one that was not")
+
+    began = perf_counter()
+    await asyncio.gather(*(sender() for _ in range(senders)))
+    return trips / (perf_counter() - began)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Who plays: the three subscribers, what their endpoints are like, and how the relay is configured for them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from examples.relay.config import RedeliveryConfig, RelayConfig, SourceConfig, SubscriberConfig
+from examples.relay.routing import Pattern, parse_pattern
+
+
+class Role(NamedTuple):
+    """One subscriber.
+
+    Attributes:
+        endpoint: What its endpoint is like, in words.
+        events: What it wants.
+        flaky: Whether its endpoint has flaws.
+    """
+
+    endpoint: str
+    events: tuple[str, ...]
+    flaky: bool = False
+
+
+ROLES: Final = {
+    "archive": Role("healthy", ("*",)),
+    "chat": Role("flaky", ("push", "issues", "pull_request", "*.created", "*.completed", "*.deleted"), flaky=True),
+    "tickets": Role("down for a while", ("issues", "issue_comment", "deployment", "*.opened", "*.edited")),
+}
+
+# Seconds that one POST may take. Every machine of the demo is this one, so an answer is quick or comes too late.
+_TIMEOUT: Final = 0.3
+
+
+def endpoint_options(source: random.Random) -> dict[str, list[str]]:
+    """Return the command-line options of each subscriber's endpoint."""
+    late = ["--too-late", str(3 * _TIMEOUT)]
+    return {name: ["--flaky", str(source.getrandbits(32)), *late] if role.flaky else [] for name, role in ROLES.items()}
+
+
+def relay_config(urls: Mapping[str, str], secret: bytes, letters: str) -> RelayConfig:
+    """Return the relay's configuration: everything happens sooner than in earnest, since the demo is short."""
+    return RelayConfig(
+        sources=(SourceConfig(name="github", secret=secret),),
+        subscribers=tuple(_subscriber(name, url, secret) for name, url in urls.items()),
+        dead_letters=letters,
+        max_body=262_144,
+        max_restarts=200,  # crashes are what we are here for
+        redelivery=RedeliveryConfig(initial=0.4, maximum=1.5, attempts=4),
+    )
+
+
+def _subscriber(name: str, url: str, secret: bytes) -> SubscriberConfig:
+    return SubscriberConfig(
+        name=name,
+        url=url,
+        events=tuple(map(_pattern, ROLES[name].events)),
+        secret=secret,
+        timeout=_TIMEOUT,
+        retries=2,
+        initial=0.1,
+        maximum=1.0,
+    )
+
+
+def _pattern(text: str) -> Pattern:
+    pattern = parse_pattern(text)
+    if pattern is None:
+        raise ValueError(f"role: expected a pattern, got {text!r}")
+    return pattern

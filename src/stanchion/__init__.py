@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Supervised processes for asyncio: no message is lost in silence, nothing leaks, and no call waits for ever.
+
+The way of a message through the package, from top to bottom:
+
+    errors.py        every error, in one tree
+    telemetry/       what happens is told here: named events, attach and detach
+    kernel/          who exists: processes, mailboxes, links, monitors, exit signals, names, the node
+    server/          who handles it: GenServer, call, cast, reply
+    supervisor/      who restarts it: child_spec, strategies, Application, run
+    messages.py      messages that can be stored: types, versions, upgrades
+    dead_letters/    where the undeliverable rests: the queue, its stores
+    delivery/        getting it there: supervised send, broadcast, redelivery
+    cli/             the command line
+
+Everyday names are here; the stations have the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from stanchion._node import Node
+from stanchion.delivery import (
+    Ack,
+    Backoff,
+    BroadcastReport,
+    Delivery,
+    Outcome,
+    Reason,
+    broadcast_supervised,
+    message_info,
+    send_supervised,
+)
+from stanchion.errors import StanchionError
+from stanchion.kernel import (
+    CallRequest,
+    Down,
+    Exit,
+    MonitorRef,
+    Pid,
+    ProcessExit,
+    demonitor,
+    exit,
+    link,
+    monitor,
+    receive,
+    register,
+    self_pid,
+    spawn,
+    spawn_link,
+    spawn_monitor,
+    trap_exit,
+    unlink,
+    unregister,
+    wait_exit,
+    whereis,
+)
+from stanchion.server import (
+    IGNORE,
+    NO_REPLY,
+    UNHANDLED,
+    Continue,
+    GenServer,
+    Reject,
+    Reply,
+    Sender,
+    Stop,
+    call,
+    cast,
+    reply,
+    send,
+    start,
+    start_link,
+    stop,
+)
+from stanchion.supervisor import Application, Supervisor, child_spec, run, supervisor_spec
+
+if TYPE_CHECKING:
+    from stanchion.dead_letters import DeadLetter, DeadLetterQueue
+    from stanchion.messages import Call, Message
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "IGNORE",
+    "NO_REPLY",
+    "UNHANDLED",
+    "Ack",
+    "Application",
+    "Backoff",
+    "BroadcastReport",
+    "Call",
+    "CallRequest",
+    "Continue",
+    "DeadLetter",
+    "DeadLetterQueue",
+    "Delivery",
+    "Down",
+    "Exit",
+    "GenServer",
+    "Message",
+    "MonitorRef",
+    "Node",
+    "Outcome",
+    "Pid",
+    "ProcessExit",
+    "Reason",
+    "Reject",
+    "Reply",
+    "Sender",
+    "StanchionError",
+    "Stop",
+    "Supervisor",
+    "broadcast_supervised",
+    "call",
+    "cast",
+    "child_spec",
+    "demonitor",
+    "exit",
+    "link",
+    "message_info",
+    "monitor",
+    "receive",
+    "register",
+    "reply",
+    "run",
+    "self_pid",
+    "send",
+    "send_supervised",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "start",
+    "start_link",
+    "stop",
+    "supervisor_spec",
+    "trap_exit",
+    "unlink",
+    "unregister",
+    "wait_exit",
+    "whereis",
+]
+
+# Heavier than the runtime, so loaded by whoever uses them.
+_LAZY = {
+    "Call": "stanchion.messages",
+    "DeadLetter": "stanchion.dead_letters",
+    "DeadLetterQueue": "stanchion.dead_letters",
+    "Message": "stanchion.messages",
+}
+
+Node.__module__ = __name__  # where users import it; the other names show their stations
+
+
+def __getattr__(name: str) -> object:
+    home = _LAZY.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

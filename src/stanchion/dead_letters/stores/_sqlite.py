@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""What is SQLite's own: opening a file so that commits last, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from stanchion.dead_letters import migrations
+from stanchion.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreRejectedError,
+    StoreSchemaError,
+)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class SqliteFile:
+    """A SQLite file with one connection that writes and one that reads, each used by one thread.
+
+    Its methods block.
+
+    Args:
+        url: ``sqlite:///path``.
+        synchronous: SQLite's ``PRAGMA synchronous``.
+        busy_timeout: Seconds to wait for other processes that write.
+        max_bytes: How large the file may grow.
+    """
+
+    def __init__(self, url: str, *, synchronous: str, busy_timeout: float, max_bytes: int | None) -> None:
+        self._name = url
+        self._path = sa.make_url(url).database or ""
+        self._synchronous = synchronous
+        self._busy_timeout = busy_timeout
+        self._max_bytes = max_bytes
+        self._opened: list[sa.Connection] = []
+        self._writer: sa.Connection  # these two are set by open()
+        self._reader: sa.Connection
+
+    def open(self) -> None:
+        """Connect, and bring the schema up to date."""
+        # isolation_level None: sqlite3 shall begin no transactions of its own. It would begin them as
+        # readers, and one that becomes a writer later fails at once when another process writes.
+        engine = sa.create_engine(
+            self._name,
+            poolclass=sa.NullPool,
+            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": self._busy_timeout},
+        )
+        try:
+            with self._translated():
+                self._writer = engine.connect()
+                self._opened.append(self._writer)
+                self._prepare(self._writer)
+                self._reader = engine.connect()
+                self._opened.append(self._reader)
+                self._reader.exec_driver_sql("PRAGMA query_only = 1")
+                self._reader.commit()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connections; the last one to close moves the log into the file."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def write(self, work: Callable[Concatenate[sa.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what ``work`` returns, in one transaction that is committed."""
+        with self._translated(), self._writer.begin():
+            self._writer.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(self._writer, *args, **kwargs)
+
+    def read(self, work: Callable[Concatenate[sa.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what ``work``, one query, returns."""
+        with self._translated(), self._reader.begin():
+            return work(self._reader, *args, **kwargs)
+
+    def _prepare(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {self._synchronous}")
+        if self._max_bytes is not None:
+            page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {max(1, self._max_bytes // page_size)}")
+        connection.commit()
+        with connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._migrate(connection)
+        mode = self._use_wal(connection)
+        connection.commit()
+        if mode != "wal":
+            raise StoreError(
+                self._name,
+                expected="a file that can have a write-ahead log",
+                got=f"one with journal_mode {mode}",
+                fix="keep the file on a local disk.",
+            )
+
+    def _migrate(self, connection: sa.Connection) -> None:
+        stored = migrations.stored_revision(connection)
+        if stored == migrations.HEAD:
+            # Writes what is there: a file that cannot be written shall fail now, not at the first dead letter.
+            migrations.mark(connection, stored)
+            return
+        if stored is not None and stored not in migrations.known_revisions():
+            raise StoreSchemaError(
+                self._name,
+                expected=f"a schema up to revision {migrations.HEAD}",
+                got=f"revision {stored}",
+                fix="open it with the release of stanchion that wrote it, or a later one; nothing was changed.",
+            )
+        migrations.upgrade(connection)
+
+    def _use_wal(self, connection: sa.Connection) -> str:
+        """Switch the file to a write-ahead log, and return the mode that it is in."""
+        return str(connection.exec_driver_sql("PRAGMA journal_mode = wal").scalar_one())
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        """Raise our errors in place of the driver's."""
+        try:
+            yield
+        except (exc.DBAPIError, sqlite3.Error, OverflowError, UnicodeError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> StoreError:
+        text = str(getattr(error, "orig", None) or error)
+        match _code(error):
+            case sqlite3.SQLITE_FULL:
+                return StoreFullError(
+                    self._name,
+                    expected="room for the letter",
+                    got=text,
+                    fix="make room on the disk, raise max_bytes=, or purge() what is settled.",
+                )
+            case sqlite3.SQLITE_READONLY:
+                return StoreReadOnlyError(
+                    self._name,
+                    expected="a file that can be written",
+                    got=text,
+                    fix="give this user the right to write the file and its folder.",
+                )
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return StoreCorruptError(
+                    self._name,
+                    expected="a SQLite database",
+                    got=text,
+                    fix="keep the file for rescue (sqlite3's .recover), and start with another one.",
+                )
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StoreError(
+                    self._name,
+                    expected=f"its turn to write within {self._busy_timeout:g} s",
+                    got=text,
+                    fix="end the long transaction of the other process, or raise busy_timeout=.",
+                )
+            case sqlite3.SQLITE_CANTOPEN:
+                return StoreError(self._name, expected="a file in an existing folder", got=text, fix=self._path_fix())
+            case None | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISMATCH:
+                return StoreRejectedError(self._name, expected="a letter that SQLite can keep", got=text)
+            case _:
+                return StoreError(self._name, expected="the database to work", got=text)
+
+    def _path_fix(self) -> str | None:
+        path = Path(self._path)
+        if path.is_dir():
+            return f"name a file in it: {path / 'letters.db'}."
+        return None if path.parent.is_dir() else f"create the folder {path.parent}."
+
+
+def _code(error: Exception) -> int | None:
+    """Return SQLite's primary result code; None where the driver itself refused."""
+    cause = getattr(error, "orig", None) or error
+    code: int | None = getattr(cause, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

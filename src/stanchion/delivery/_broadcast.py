@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""broadcast_supervised: one message to many recipients, and a report of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from stanchion._backoff import Backoff
+from stanchion._validate import Seconds, cut, one_of
+from stanchion.delivery._attempt import REFUSALS
+from stanchion.delivery._delivery import Ack, Delivery, Failure, Reason
+from stanchion.delivery._failed import conclude, letter_box
+from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options
+from stanchion.delivery._send import sending_node
+from stanchion.delivery._sending import Sending
+from stanchion.errors import InvalidOptionError
+from stanchion.kernel import Pid, Process, Ref, current_node
+from stanchion.server import POLICY, Policy
+
+BroadcastStrategy = Literal["all_or_nothing", "best_effort", "at_least_one"]
+
+_STRATEGIES: Final = ("all_or_nothing", "best_effort", "at_least_one")
+_ABORTED: Final = Failure(
+    Reason.ABORTED, handled=False, retry=True, detail="another recipient could not take the message"
+)
+
+
+class BroadcastReport:
+    """What became of a broadcast; true when its strategy's promise was kept.
+
+    ``all_or_nothing`` and ``best_effort``: every recipient confirmed. ``at_least_one``: at least one did.
+
+    Attributes:
+        strategy: The strategy.
+        deliveries: One per recipient, in the order of the refs.
+        elapsed: Seconds from the call to the last outcome.
+    """
+
+    __slots__ = ("deliveries", "elapsed", "strategy")
+
+    def __init__(self, strategy: BroadcastStrategy, deliveries: tuple[Delivery, ...], elapsed: float) -> None:
+        self.strategy = strategy
+        self.deliveries = deliveries
+        self.elapsed = elapsed
+
+    def __bool__(self) -> bool:
+        confirmed = len(self.confirmed)
+        return confirmed > 0 if self.strategy == "at_least_one" else confirmed == len(self.deliveries)
+
+    @property
+    def confirmed(self) -> tuple[Delivery, ...]:
+        """The deliveries that were confirmed."""
+        return tuple(delivery for delivery in self.deliveries if delivery)
+
+    @property
+    def failed(self) -> tuple[Delivery, ...]:
+        """The deliveries that were not."""
+        return tuple(delivery for delivery in self.deliveries if not delivery)
+
+    def __repr__(self) -> str:
+        return (
+            f"<BroadcastReport {self.strategy}: {len(self.confirmed)} of {len(self.deliveries)} confirmed "
+            f"in {self.elapsed:.3f} s>"
+        )
+
+
+async def broadcast_supervised(
+    refs: Iterable[Ref],
+    message: object,
+    *,
+    strategy: BroadcastStrategy = "best_effort",
+    ack: Ack | str = Ack.PROCESSED,
+    timeout: Seconds | Policy | None = POLICY,
+    retries: int = 3,
+    backoff: Backoff = DEFAULT_BACKOFF,
+    deadline: Seconds | None = 30.0,
+    on_error: OnError = "log",
+    metadata: Mapping[str, object] | None = None,
+) -> BroadcastReport:
+    """Send one message to many recipients at the same time, and return what became of each.
+
+    Args:
+        refs: Pids and registered names. One that is named twice gets the message twice. None at all is a broadcast
+            that is confirmed by everybody, except for ``at_least_one``.
+        message: What each ``handle_cast`` gets: the same object.
+        strategy: ``"best_effort"`` sends to each for itself. ``"at_least_one"`` does the same and is content with one.
+            ``"all_or_nothing"`` puts the message into every mailbox or into none, in one step that nothing can come
+            between; while one recipient is missing or full nobody is given it, and the step is repeated as ``retries``,
+            ``backoff`` and ``deadline`` say. Once accepted by all, each is delivered as by ``send_supervised``.
+        ack: See ``send_supervised``; so are the other options, which hold for each recipient.
+        timeout: Seconds that one attempt waits for its ack.
+        retries: How many attempts may follow the first one.
+        backoff: How long to wait between attempts.
+        deadline: Seconds for everything.
+        on_error: What to do with each recipient's message that was not confirmed. With ``"raise"`` the first failed
+            recipient's error is raised after all outcomes are known.
+        metadata: What else to tell.
+
+    Returns:
+        The report: one Delivery per recipient, in order, and true or false by the strategy's promise. In an
+        ``all_or_nothing`` that was not accepted, all are REJECTED: those who refused with their reason, the others with
+        ``Reason.ABORTED``.
+
+    Raises:
+        InvalidOptionError: an option or a ref is wrong. Nothing was sent to anybody.
+        DeliveryError: see ``on_error``, and ``send_supervised``.
+        NoNodeError: a name, outside of every node.
+
+    Cancellation: as ``send_supervised``, for each recipient.
+    """
+    strategy_checked: BroadcastStrategy = one_of("broadcast_supervised(strategy)", strategy, _STRATEGIES)  # type: ignore[assignment]
+    targets = _targets(refs)
+    node = sending_node(targets[0]) if targets else current_node("broadcast_supervised()")
+    chosen = options("broadcast_supervised", ack, timeout, retries, backoff, deadline, on_error, metadata)
+    letters = letter_box(node, chosen, "broadcast_supervised")
+    started = node.clock.monotonic()
+    sendings = [Sending(node, ref, message, chosen, node.unique_id(), started) for ref in targets]
+    for sending in sendings:
+        sending.recipient()  # a wrong ref is an error before anybody is given the message
+    if strategy_checked == "all_or_nothing":
+        deliveries = await _all_or_nothing(sendings)
+    else:
+        deliveries = await asyncio.gather(*(sending.run() for sending in sendings))
+    concluded = [
+        conclude(node, sending, delivery, chosen, letters)
+        for sending, delivery in zip(sendings, deliveries, strict=True)
+    ]
+    results = await asyncio.gather(*concluded, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return BroadcastReport(strategy_checked, tuple(deliveries), node.clock.monotonic() - started)
+
+
+async def _all_or_nothing(sendings: list[Sending]) -> list[Delivery]:
+    """Have the message accepted by all in one step, or by nobody; then deliver each."""
+    while True:
+        processes = [sending.recipient() for sending in sendings]
+        refusals = _refusals(processes)
+        if not any(refusals):
+            # No await since the mailboxes were asked, so each one takes it.
+            accepted = [
+                (sending, process, sending.enqueue(process)[0])
+                for sending, process in zip(sendings, processes, strict=True)
+                if process is not None
+            ]
+            return await asyncio.gather(
+                *(sending.after_acceptance(process, envelope) for sending, process, envelope in accepted)
+            )
+        for sending in sendings:
+            sending.attempts += 1
+        delays = [sending.failed(refusal or _ABORTED) for sending, refusal in zip(sendings, refusals, strict=True)]
+        waits = [delay for delay in delays if delay is not None]
+        if len(waits) < len(delays):
+            return [sending.given_up() for sending in sendings]
+        await asyncio.sleep(max(waits))
+
+
+def _refusals(processes: list[Process | None]) -> list[Failure | None]:
+    """Return for each recipient why it cannot take its message now, or None; one in the list twice needs two places."""
+    places = Counter(process.mailbox for process in processes if process is not None)
+    found: list[Failure | None] = []
+    for process in processes:
+        refusal = "noproc" if process is None else process.mailbox.refusal_of(places[process.mailbox])
+        found.append(None if refusal is None else REFUSALS[refusal])
+    return found
+
+
+def _targets(refs: Iterable[Ref]) -> list[Ref]:
+    if isinstance(refs, str | Pid) or not isinstance(refs, Iterable):
+        raise InvalidOptionError(
+            "broadcast_supervised(refs)",
+            expected="an iterable of pids and registered names",
+            got=cut(refs),
+            fix="put the ref into a list, or use send_supervised()." if isinstance(refs, str | Pid) else None,
+        )
+    return list(refs)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""The end of a supervised send: what is told, and what is done with a message that was not confirmed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from stanchion._validate import cut
+from stanchion.delivery._delivery import Delivery
+from stanchion.delivery._options import Options
+from stanchion.delivery._sending import Sending
+from stanchion.errors import DeadLetterError, DeliveryError, InvalidOptionError
+from stanchion.kernel import Node, Pid
+from stanchion.telemetry import DELIVERY_STOP
+
+if TYPE_CHECKING:
+    from stanchion.dead_letters import DeadLetterQueue
+
+_log = logging.getLogger("stanchion.delivery")
+
+
+def letter_box(node: Node, options: Options, operation: str) -> DeadLetterQueue | None:
+    """Return the queue that takes the message if it fails; None when the options ask for none.
+
+    Raises:
+        InvalidOptionError: they do, and the node has none.
+    """
+    if options.on_error != "dead_letter":
+        return None
+    from stanchion.dead_letters import DeadLetterQueue  # heavy; only who uses it pays
+
+    queue = node.service(DeadLetterQueue)
+    if queue is None:
+        raise InvalidOptionError(
+            f"{operation}(on_error)",
+            expected="a node with a dead-letter queue for on_error='dead_letter'",
+            got=f"{node!r}, which has none",
+            fix="make the node with Node(dead_letters='sqlite:///letters.db').",
+        )
+    return queue
+
+
+async def conclude(
+    node: Node, sending: Sending, delivery: Delivery, options: Options, letters: DeadLetterQueue | None
+) -> Delivery:
+    """Do what ``on_error`` says, and tell the end.
+
+    Raises:
+        DeliveryError: as ``send_supervised``.
+    """
+    try:
+        if delivery.failure is not None:
+            if letters is not None:
+                await _store(sending, delivery, letters)
+            elif options.on_error == "log":
+                _log.warning("%r was not confirmed: %s", delivery, cut(sending.message))
+            elif options.on_error == "raise":
+                raise DeliveryError(delivery)
+    finally:
+        _tell(node, delivery)
+    return delivery
+
+
+async def _store(sending: Sending, delivery: Delivery, letters: DeadLetterQueue) -> None:
+    from stanchion.dead_letters import Attempt
+
+    recipient = delivery.recipient
+    # A process is found again by its name; by a bare pid it is not.
+    name = recipient.name if isinstance(recipient, Pid) else recipient
+    failure = sending.failures[-1][1]
+    try:
+        delivery.dead_letter_id = await letters.add(
+            recipient=repr(recipient) if name is None else name,
+            redeliverable=name is not None,
+            message=sending.message,
+            reason=str(failure.reason),
+            error=failure.text,
+            attempts=[Attempt(at, str(failed.reason), failed.text) for at, failed in sending.failures],
+            message_id=sending.message_id,
+            metadata=sending.metadata,
+        )
+    except DeadLetterError as error:
+        raise DeliveryError(delivery, stored=False) from error
+
+
+def _tell(node: Node, delivery: Delivery) -> None:
+    telemetry = node.telemetry
+    if telemetry.attached:
+        telemetry.emit(
+            DELIVERY_STOP,
+            {"elapsed": delivery.elapsed, "attempts": delivery.attempts},
+            {
+                "node": node.name,
+                "recipient": delivery.recipient,
+                "message_id": delivery.message_id,
+                "outcome": str(delivery.outcome),
+                "reason": delivery.reason_text or None,
+                "dead_letter_id": delivery.dead_letter_id,
+            },
+        )

@@ -1,0 +1,580 @@
+# SPDX-License-Identifier: MIT
+"""Every error that Stanchion raises, in one tree.
+
+    StanchionError
+    ├── InvalidOptionError (also ValueError)   an argument or option is wrong
+    ├── NoNodeError, NotInProcessError         the code runs outside of a node, or of a process
+    ├── ReceiveError                           somebody else reads the process's mailbox
+    ├── NodeStateError                         the node is not, or no longer, in the state that it takes
+    ├── NameTakenError                         a registered name belongs to another live process
+    ├── CallError                              a call got no reply
+    │   ├── CallTimeoutError (also TimeoutError)
+    │   ├── CallExitError                      the target is gone, or went before it replied
+    │   ├── CallRefusedError                   the target's mailbox is full
+    │   └── CallSelfError                      a process called itself
+    ├── StopTimeoutError (also TimeoutError)   a process did not end in time after stop()
+    ├── UnhandledRequestError                  the server has no clause for this request
+    ├── BadReturnError                         a callback returned what its contract does not allow
+    ├── StartError                             a process did not start: init raised, hung, or stopped
+    │   └── ChildStartError                    the same, for a supervisor's child
+    ├── ChildSpecError (also ValueError)       a child_spec is malformed or its id is taken
+    ├── ChildNotFoundError (also LookupError)  the supervisor has no child with this id
+    ├── ChildStateError                        the verb does not fit the child's state
+    ├── ApplicationExitError                   an application ended without having been told to
+    ├── DeliveryError                          a supervised send with on_error="raise" was not confirmed
+    ├── MessageEncodeError, MessageDecodeError a message cannot become data, or data a message
+    └── DeadLetterError
+        ├── DeadLetterNotFoundError
+        ├── DeadLetterStateError               the verb does not fit the letter's state
+        ├── DeadLettersClosedError             the queue is not open
+        └── StoreError                         the store failed
+            ├── StoreCorruptError              the file is no database, or is damaged
+            ├── StoreSchemaError               the schema is newer than this version knows
+            ├── StoreFullError                 no room left
+            ├── StoreReadOnlyError             the store cannot be written
+            └── StoreRejectedError             the store works, and cannot keep this one letter
+
+``ProcessExit`` is not in the tree: it is a signal, derives from BaseException, and is never swallowed.
+
+Each class builds its wording in one place, from the fields that it carries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stanchion.delivery import Delivery
+    from stanchion.kernel import ExitReason
+
+__all__ = [
+    "ApplicationExitError",
+    "BadReturnError",
+    "CallError",
+    "CallExitError",
+    "CallRefusedError",
+    "CallSelfError",
+    "CallTimeoutError",
+    "ChildNotFoundError",
+    "ChildSpecError",
+    "ChildStartError",
+    "ChildStateError",
+    "DeadLetterError",
+    "DeadLetterNotFoundError",
+    "DeadLetterStateError",
+    "DeadLettersClosedError",
+    "DeliveryError",
+    "InvalidOptionError",
+    "MessageDecodeError",
+    "MessageEncodeError",
+    "NameTakenError",
+    "NoNodeError",
+    "NodeStateError",
+    "NotInProcessError",
+    "ReceiveError",
+    "StanchionError",
+    "StartError",
+    "StopTimeoutError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFullError",
+    "StoreReadOnlyError",
+    "StoreRejectedError",
+    "StoreSchemaError",
+    "UnhandledRequestError",
+]
+
+
+def _with_fix(text: str, fix: str | None) -> str:
+    return f"{text}\nFix: {fix}" if fix else text
+
+
+class StanchionError(Exception):
+    """The base of every error that Stanchion raises."""
+
+
+class InvalidOptionError(StanchionError, ValueError):
+    """An argument or option is wrong.
+
+    Attributes:
+        subject: Which option of which call.
+        expected: What would have been right.
+        got: The repr of what came, cut at 200 characters.
+        fix: What to write instead, where that is known.
+    """
+
+    def __init__(self, subject: str, *, expected: str, got: str, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"{subject}: expected {expected}, got {got}", fix))
+        self.subject = subject
+        self.expected = expected
+        self.got = got
+        self.fix = fix
+
+
+class NoNodeError(StanchionError):
+    """The code runs outside of every node, and nothing it passed belongs to one.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation}: expected a running node, got none in this context",
+                "run it inside `async with stanchion.Node():`, or inside a process, or pass a pid.",
+            )
+        )
+        self.operation = operation
+
+
+class NodeStateError(StanchionError):
+    """The node is not in the state that the operation takes.
+
+    Attributes:
+        node: The node's name.
+        operation: What was tried.
+        state: The state it is in: new, running, stopping or stopped.
+    """
+
+    def __init__(self, node: str, *, operation: str, expected: str, got: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation} on node {node!r}: expected {expected}, got one that is {got}",
+                "make a new Node for each `async with`, and start processes inside the block.",
+            )
+        )
+        self.node = node
+        self.operation = operation
+        self.state = got
+
+
+class NotInProcessError(StanchionError):
+    """The operation belongs to a process, and the code runs outside of all processes, or its process has ended.
+
+    Attributes:
+        operation: What was tried.
+        ended: The process that started this code and has ended, as text; None when there was none.
+    """
+
+    def __init__(self, operation: str, *, ended: str | None = None) -> None:
+        if ended is None:
+            got, fix = (
+                "code outside of all processes",
+                "call it from a GenServer callback or from a function started by stanchion.spawn().",
+            )
+        else:
+            got, fix = (
+                f"code that outlived its process {ended}",
+                "let the process wait for the tasks that it starts, or give them a process of their own.",
+            )
+        super().__init__(_with_fix(f"{operation}: expected to run inside a process, got {got}", fix))
+        self.operation = operation
+        self.ended = ended
+
+
+class ReceiveError(StanchionError):
+    """Somebody else reads the mailbox of the running process.
+
+    Attributes:
+        process: The process, as text.
+    """
+
+    def __init__(self, process: str, *, got: str, fix: str) -> None:
+        super().__init__(_with_fix(f"receive() in {process}: expected to be the mailbox's one reader, got {got}", fix))
+        self.process = process
+
+
+class NameTakenError(StanchionError):
+    """A registered name belongs to another live process.
+
+    Attributes:
+        name: The name.
+        holder: The repr of the pid that holds it.
+    """
+
+    def __init__(self, name: str, holder: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"name {name!r}: expected a free name, got one held by {holder}",
+                "choose another name, or stop the process that holds it first.",
+            )
+        )
+        self.name = name
+        self.holder = holder
+
+
+class CallError(StanchionError):
+    """A call got no reply. The subclass says why, and whether the request may have been handled.
+
+    Attributes:
+        target: What was called, as text.
+        request: The repr of the request, cut at 200 characters.
+    """
+
+    def __init__(self, text: str, *, target: str, request: str) -> None:
+        super().__init__(text)
+        self.target = target
+        self.request = request
+
+
+class CallTimeoutError(CallError, TimeoutError):
+    """No reply came in time. The request may have been handled, or may yet be; a late reply is dropped.
+
+    Attributes:
+        timeout: The limit in seconds.
+    """
+
+    def __init__(self, *, target: str, request: str, timeout: float) -> None:
+        super().__init__(
+            _with_fix(
+                f"call to {target}: expected a reply to {request} within {timeout:g} s, got none",
+                "if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
+                "use cast, or reply later.",
+            ),
+            target=target,
+            request=request,
+        )
+        self.timeout = timeout
+
+
+class CallExitError(CallError):
+    """The target was not there, or went before it replied.
+
+    Attributes:
+        reason: The exit reason; "noproc" when nobody was there at the time of the call.
+        handled: False when the request is known not to have been handled.
+    """
+
+    def __init__(self, *, target: str, request: str, reason: ExitReason, handled: bool, fix: str | None = None) -> None:
+        got = "no such process (noproc)" if reason == "noproc" else f"its exit with reason {reason!r}"
+        tail = "" if handled or reason == "noproc" else "; the request was not handled"
+        super().__init__(
+            _with_fix(f"call to {target}: expected a reply to {request}, got {got}{tail}", fix),
+            target=target,
+            request=request,
+        )
+        self.reason = reason
+        self.handled = handled
+
+
+class CallRefusedError(CallError):
+    """The target's mailbox is full. The request was not handled.
+
+    Attributes:
+        limit: How many messages the mailbox takes.
+    """
+
+    def __init__(self, *, target: str, request: str, limit: int) -> None:
+        super().__init__(
+            _with_fix(
+                f"call to {target}: expected room in its mailbox for {request}, got a full one ({limit} messages)",
+                "call again later, slow the callers down, or start the process with a larger mailbox=.",
+            ),
+            target=target,
+            request=request,
+        )
+        self.limit = limit
+
+
+class CallSelfError(CallError):
+    """A process called itself; it would have waited for its own reply until the timeout."""
+
+    def __init__(self, *, target: str, request: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"call to {target}: expected another process, got the calling process itself with {request}",
+                "call the method directly, or cast to yourself and go on.",
+            ),
+            target=target,
+            request=request,
+        )
+
+
+class StopTimeoutError(StanchionError, TimeoutError):
+    """A process did not end in time after ``stop()``; the order stays in its mailbox.
+
+    Attributes:
+        target: The process, as text.
+        timeout: The limit in seconds.
+    """
+
+    def __init__(self, target: str, *, timeout: float) -> None:
+        super().__init__(
+            _with_fix(
+                f"stop of {target}: expected its end within {timeout:g} s, got none",
+                "pass a longer timeout=, or end it at once with exit(pid, 'kill').",
+            )
+        )
+        self.target = target
+        self.timeout = timeout
+
+
+class UnhandledRequestError(StanchionError):
+    """The server has no clause for this request; it goes on, and the caller gets this.
+
+    Attributes:
+        target: The server, as text.
+        request: The repr of the request, cut at 200 characters.
+    """
+
+    def __init__(self, *, target: str, request: str, server: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"call to {target}: expected {server}.handle_call() to know the request, got {request}",
+                f"add a clause for it to {server}.handle_call(), or send what it knows.",
+            )
+        )
+        self.target = target
+        self.request = request
+
+
+class BadReturnError(StanchionError):
+    """A callback returned what its contract does not allow; the process exits with this as its reason.
+
+    Attributes:
+        callback: The callback, as ``Class.method``.
+        got: The repr of what it returned, cut at 200 characters.
+    """
+
+    def __init__(self, callback: str, *, expected: str, got: str, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"{callback}(): expected {expected} as its return value, got {got}", fix))
+        self.callback = callback
+        self.got = got
+
+
+class StartError(StanchionError):
+    """A process did not start.
+
+    Attributes:
+        what: What was started, as text.
+        reason: Why: the exception of init, ``"timeout"`` when init took too long, or the exit reason.
+    """
+
+    def __init__(self, what: str, *, reason: object, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"start of {what}: expected init to finish, got {reason!r}", fix))
+        self.what = what
+        self.reason = reason
+
+
+class ChildStartError(StartError):
+    """A supervisor's child did not start.
+
+    Attributes:
+        child_id: The id in its child_spec.
+        supervisor: The supervisor, as text.
+    """
+
+    def __init__(self, child_id: object, *, supervisor: str, reason: object) -> None:
+        super().__init__(f"child {child_id!r} of {supervisor}", reason=reason)
+        self.child_id = child_id
+        self.supervisor = supervisor
+
+
+class ChildSpecError(StanchionError, ValueError):
+    """A child_spec is malformed, or its id is already taken in this supervisor.
+
+    Attributes:
+        child_id: The id in the child_spec, None where it has none yet.
+    """
+
+    def __init__(self, child_id: object, *, expected: str, got: str, fix: str | None = None) -> None:
+        subject = "child_spec" if child_id is None else f"child_spec {child_id!r}"
+        super().__init__(_with_fix(f"{subject}: expected {expected}, got {got}", fix))
+        self.child_id = child_id
+
+
+class ChildNotFoundError(StanchionError, LookupError):
+    """The supervisor has no child with this id.
+
+    Attributes:
+        child_id: The id that was asked for.
+        supervisor: The supervisor, as text.
+    """
+
+    def __init__(self, child_id: object, *, supervisor: str, fix: str | None = None) -> None:
+        super().__init__(
+            _with_fix(f"child {child_id!r} of {supervisor}: expected the id of one of its children, got none", fix)
+        )
+        self.child_id = child_id
+        self.supervisor = supervisor
+
+
+class ChildStateError(StanchionError):
+    """The verb does not fit the child's state; nothing was changed.
+
+    Attributes:
+        child_id: The id in its child_spec.
+        verb: What was asked for.
+        state: The state it is in: running, or restarting.
+    """
+
+    def __init__(self, child_id: object, *, verb: str, supervisor: str, state: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{verb} of child {child_id!r} of {supervisor}: expected a stopped child, got one that is {state}",
+                f"terminate_child(supervisor, {child_id!r}) first.",
+            )
+        )
+        self.child_id = child_id
+        self.verb = verb
+        self.state = state
+
+
+class ApplicationExitError(StanchionError):
+    """An application ended, and nobody had told it to.
+
+    Attributes:
+        name: The application.
+        reason: The exit reason of its top supervisor; ``"shutdown"`` when that one gave up.
+    """
+
+    def __init__(self, name: str, *, reason: ExitReason) -> None:
+        hint = (
+            "read the log: its children crash more often than max_restarts within max_seconds allows, "
+            "or somebody stopped it with this reason."
+        )
+        super().__init__(
+            _with_fix(
+                f"application {name!r}: expected to run until it is told to stop, "
+                f"got the exit of its top supervisor with reason {reason!r}",
+                hint if reason == "shutdown" else "",
+            )
+        )
+        self.name = name
+        self.reason = reason
+
+
+class DeliveryError(StanchionError):
+    """A supervised send with ``on_error="raise"`` was not confirmed, or its dead letter could not be stored.
+
+    Attributes:
+        delivery: The whole outcome: reason, attempts, elapsed, message_id, dead_letter_id.
+    """
+
+    def __init__(self, delivery: Delivery, *, stored: bool = True) -> None:
+        meaning = "was not handled" if delivery.outcome == "rejected" else "may have been handled"
+        nor = "" if stored else ", and it could not be stored as a dead letter either: it is the caller's again"
+        super().__init__(
+            f"send of {delivery.message_id} to {delivery.recipient}: expected a confirmation, got {delivery.outcome} "
+            f"({delivery.reason_text}) after {delivery.attempts} attempts in {delivery.elapsed:.3f} s; "
+            f"the message {meaning}{nor}"
+        )
+        self.delivery = delivery
+
+
+# --- messages and dead letters -------------------------------------------------------------------
+
+
+class MessageEncodeError(StanchionError):
+    """A message cannot become data, so it cannot be stored.
+
+    Attributes:
+        message_type: The type of the message.
+    """
+
+    def __init__(self, message_type: str, *, expected: str, got: str, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"message of type {message_type}: expected {expected}, got {got}", fix))
+        self.message_type = message_type
+
+
+class MessageDecodeError(StanchionError):
+    """Stored data cannot become a message again.
+
+    Attributes:
+        message_type: The stored type name.
+        version: The stored version.
+    """
+
+    def __init__(self, message_type: str, version: int, *, expected: str, got: str, fix: str | None = None) -> None:
+        super().__init__(
+            _with_fix(f"stored message of type {message_type} version {version}: expected {expected}, got {got}", fix)
+        )
+        self.message_type = message_type
+        self.version = version
+
+
+class DeadLetterError(StanchionError):
+    """The base of the errors of the dead-letter queue."""
+
+
+class DeadLetterNotFoundError(DeadLetterError, LookupError):
+    """There is no letter with this id.
+
+    Attributes:
+        id: The id.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"dead letter {id!r}: expected a stored letter with this id, got none",
+                "list() shows the ids; a purged letter is gone.",
+            )
+        )
+        self.id = id
+
+
+class DeadLetterStateError(DeadLetterError):
+    """The verb does not fit the letter's state; nothing was changed.
+
+    Attributes:
+        id: The letter.
+        verb: What was asked for.
+        state: The state it is in.
+    """
+
+    def __init__(self, id: str, *, verb: str, expected: str, state: str, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"{verb} of dead letter {id!r}: expected {expected}, got one that is {state}", fix))
+        self.id = id
+        self.verb = verb
+        self.state = state
+
+
+class DeadLettersClosedError(DeadLetterError):
+    """The queue is not open: not yet, or no longer.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation}: expected an open dead-letter queue, got a closed one",
+                "use it inside `async with`, or while the node that owns it runs.",
+            )
+        )
+        self.operation = operation
+
+
+class StoreError(DeadLetterError):
+    """The store failed; what was to be written is not stored.
+
+    Attributes:
+        store: The store, as text (a URL without its password).
+    """
+
+    def __init__(self, store: str, *, expected: str, got: str, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"store {store}: expected {expected}, got {got}", fix))
+        self.store = store
+
+
+class StoreCorruptError(StoreError):
+    """The file is no database, or is damaged."""
+
+
+class StoreSchemaError(StoreError):
+    """The schema is newer than this version of Stanchion knows; nothing was changed."""
+
+
+class StoreFullError(StoreError):
+    """There is no room left on the disk or in the database."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store, or the folder it is in, cannot be written."""
+
+
+class StoreRejectedError(StoreError):
+    """The store works, and cannot keep this one letter: it is too large, or its id is taken."""

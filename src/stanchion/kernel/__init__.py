@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Who exists: processes with mailboxes, and how they hear of each other's end.
+
+A message enters here: it is put into the mailbox of a live process, or it is refused, in one step. What happens to
+it then is up to the floors above: a GenServer's loop, or the code of a plain process.
+"""
+
+from __future__ import annotations
+
+from stanchion._public import show_public_path
+from stanchion.kernel._clock import Clock, SystemClock, TimerHandle
+from stanchion.kernel._context import PROCESS, current_node, current_process, self_pid
+from stanchion.kernel._deadlines import Bucket, Deadlines, Expiring
+from stanchion.kernel._dropped import log_lost, undeliverable
+from stanchion.kernel._exit_reasons import ExitReason, ProcessExit, exit_reason, is_abnormal
+from stanchion.kernel._links import link, unlink
+from stanchion.kernel._mailbox import CALL, CAST, INFO, STOP, Envelope, Kind, Mailbox, Refusal, Token
+from stanchion.kernel._monitors import Down, MonitorRef, demonitor, monitor, unwatch, wait_exit, watch
+from stanchion.kernel._names import Ref, find, register, registered, unregister, valid_name, whereis
+from stanchion.kernel._node import Node, Service
+from stanchion.kernel._pid import Pid
+from stanchion.kernel._process import BURST, Process
+from stanchion.kernel._run import run_process, was_cancelled
+from stanchion.kernel._signals import Exit, exit, terminate, trap_exit
+from stanchion.kernel._spawn import CallRequest, label_of, receive, spawn, spawn_link, spawn_monitor
+
+__all__ = [
+    "BURST",
+    "CALL",
+    "CAST",
+    "INFO",
+    "PROCESS",
+    "STOP",
+    "Bucket",
+    "CallRequest",
+    "Clock",
+    "Deadlines",
+    "Down",
+    "Envelope",
+    "Exit",
+    "ExitReason",
+    "Expiring",
+    "Kind",
+    "Mailbox",
+    "MonitorRef",
+    "Node",
+    "Pid",
+    "Process",
+    "ProcessExit",
+    "Ref",
+    "Refusal",
+    "Service",
+    "SystemClock",
+    "TimerHandle",
+    "Token",
+    "current_node",
+    "current_process",
+    "demonitor",
+    "exit",
+    "exit_reason",
+    "find",
+    "is_abnormal",
+    "label_of",
+    "link",
+    "log_lost",
+    "monitor",
+    "receive",
+    "register",
+    "registered",
+    "run_process",
+    "self_pid",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "terminate",
+    "trap_exit",
+    "undeliverable",
+    "unlink",
+    "unregister",
+    "unwatch",
+    "valid_name",
+    "wait_exit",
+    "was_cancelled",
+    "watch",
+    "whereis",
+]
+
+show_public_path(globals())

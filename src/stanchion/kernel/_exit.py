@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The exit of a process: everybody who depends on it is told, in one step and in a fixed order."""
+
+from __future__ import annotations
+
+import logging
+from types import CoroutineType
+from typing import cast
+
+from stanchion._validate import cut
+from stanchion.kernel._dropped import undeliverable
+from stanchion.kernel._exit_reasons import ExitReason
+from stanchion.kernel._links import disconnect
+from stanchion.kernel._mailbox import CLOSED_MAILBOX, STOP
+from stanchion.kernel._monitors import Down, unwatch
+from stanchion.kernel._process import Process
+from stanchion.kernel._signals import Exit, signal
+from stanchion.telemetry import PROCESS_EXIT, PROCESS_RUNAWAY
+
+_log = logging.getLogger("stanchion.process")
+
+
+def finish(process: Process, reason: ExitReason) -> None:
+    """Tell everybody that a process has ended; the second call for one process does nothing.
+
+    The order is part of the contract. The mailbox closes first, so that nothing comes after. The name is free before
+    anyone hears of the exit, so that whoever restarts the process can take it. Those who wait for an answer come
+    before links and monitors, so that nobody acts on the exit while a caller still hangs.
+    """
+    if process.finished:
+        return
+    process.finished = True
+    if process.reaper is not None:
+        process.reaper.cancel()
+        process.reaper = None
+    node, pid = process.node, process.pid
+    process.mailbox.closed = True
+    pid._mailbox = CLOSED_MAILBOX
+    pid._process = None
+    node.names.release(pid)
+    node.forget(process)
+    left = _abandon_tokens(process, reason)
+    _release_monitors(process)
+    _signal_links(process, reason)
+    _notify_watchers(process, reason)
+    _report(process, reason, left)
+
+
+def declare_dead(process: Process, grace: float) -> None:
+    """Finish a process whose task did not end in time after an exit signal.
+
+    Its task is cancelled once more, but nobody waits for it any longer.
+    """
+    reason = cast("ExitReason", process.exiting)  # what set it made the deadline too
+    telemetry = process.node.telemetry
+    _log.error(
+        "%r was told to exit (%s) and its task did not end within %g s: it is declared dead. "
+        "Its code swallows CancelledError or waits in a finally; fix it at: %s",
+        process,
+        cut(reason),
+        grace,
+        _where(process),
+    )
+    if telemetry.attached:
+        telemetry.emit(PROCESS_RUNAWAY, {"grace": grace}, {**_identity(process), "reason": reason})
+    process.task.cancel()
+    process.node.runaways.add(process.task)
+    process.task.add_done_callback(process.node.runaways.discard)
+    finish(process, reason)
+
+
+def _abandon_tokens(process: Process, reason: ExitReason) -> int:
+    """Answer all who wait for this process, the longest first; return how many messages it never saw."""
+    deferred, process.deferred = process.deferred, None
+    for token in deferred or ():
+        token.abandoned(reason, handled=True)
+    if process.handling is not None and process.handling[2] is not None:
+        process.handling[2].abandoned(reason, handled=True)
+    queue = process.mailbox.queue
+    left = 0
+    while queue:
+        kind, message, waiting = queue.popleft()
+        if waiting is not None:
+            waiting.abandoned(reason, handled=False)
+        elif kind == STOP or type(message) is Down or type(message) is Exit:
+            continue  # of interest to this process alone: with it, it is settled
+        else:
+            undeliverable(process.node, process.pid, message, "noproc")
+        left += 1
+    return left
+
+
+def _release_monitors(process: Process) -> None:
+    for watcher, target in (process.held_monitors or {}).items():
+        unwatch(target, watcher)
+    process.held_monitors = None
+
+
+def _signal_links(process: Process, reason: ExitReason) -> None:
+    links, process.links = process.links, None
+    for peer in links or ():
+        disconnect(process, peer)
+        # A parent that still waits for the start hears of this exit from the start.
+        if not (process.starting and peer.pid is process.parent):
+            signal(peer, process.pid, reason, linked=True)
+
+
+def _notify_watchers(process: Process, reason: ExitReason) -> None:
+    watchers, process.watchers = process.watchers, None
+    for watcher in watchers or ():
+        watcher.down(reason)
+
+
+def _report(process: Process, reason: ExitReason, left: int) -> None:
+    telemetry = process.node.telemetry
+    if telemetry.attached:
+        telemetry.emit(PROCESS_EXIT, {"unhandled": left}, {**_identity(process), "reason": reason})
+    # An exception that came by an exit signal is somebody else's crash, and one in init is told by the start.
+    if isinstance(reason, BaseException) and process.exiting is None and not process.starting:
+        message = "" if process.handling is None else f" on {cut(process.handling[1])}"
+        _log.error("%r crashed%s; %d messages were left in its mailbox", process, message, left, exc_info=reason)
+
+
+def _identity(process: Process) -> dict[str, object]:
+    return {"node": process.node.name, "pid": process.pid, "name": process.pid.name}
+
+
+def _where(process: Process) -> str:
+    """Return where the process's code waits, from the outermost await to the innermost."""
+    places: list[str] = []
+    waiting: object = process.task.get_coro()
+    while isinstance(waiting, CoroutineType) and waiting.cr_frame is not None:
+        places.append(f"{waiting.cr_frame.f_code.co_filename}:{waiting.cr_frame.f_lineno}")
+        waiting = waiting.cr_await
+    return " > ".join(places)

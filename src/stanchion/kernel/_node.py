@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+"""The node: everything that lives together. Two nodes in one interpreter do not see each other."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
+
+from stanchion._validate import Seconds, cut, seconds, seconds_or_none
+from stanchion.errors import InvalidOptionError, NodeStateError
+from stanchion.kernel._clock import Clock, SystemClock
+from stanchion.kernel._context import NODE
+from stanchion.kernel._deadlines import Bucket, Deadlines
+from stanchion.kernel._dropped import StormGuard
+from stanchion.kernel._exit import declare_dead
+from stanchion.kernel._monitors import wait_exit
+from stanchion.kernel._names import Names
+from stanchion.kernel._process import Process, Reaper
+from stanchion.kernel._signals import signal, terminate
+from stanchion.kernel._watchdog import Watchdog
+from stanchion.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from random import Random
+
+_log = logging.getLogger("stanchion.node")
+
+_S = TypeVar("_S")
+
+
+class Service(Protocol):
+    """What opens and closes with a node, and is no process: the dead-letter queue, say."""
+
+    async def open(self, node: Node) -> None:
+        """Begin; called once, after the services before it are open."""
+        ...
+
+    async def close(self) -> None:
+        """End; called once, after all processes have ended and the services after it are closed."""
+        ...
+
+
+class Node:
+    """Processes, their names, their clock and their telemetry.
+
+    Enter it with ``async with``: the processes that are started inside belong to it, and leaving it stops them all,
+    the latest first. Code in the block, and in tasks started there, addresses the node's processes by name.
+
+    Attributes:
+        name: What it is called; part of each pid's text.
+        clock: Where it reads the time.
+        telemetry: Where its events are told.
+        call_timeout: Seconds a call waits where the caller says nothing.
+        processes: Its processes by number, in the order of their start; the runtime changes it.
+    """
+
+    def __init__(
+        self,
+        name: str = "node",
+        *,
+        clock: Clock | None = None,
+        call_timeout: Seconds = 5.0,
+        shutdown_timeout: Seconds | None = 30.0,
+        exit_grace: Seconds = 5.0,
+        block_threshold: Seconds | None = 0.25,
+        seed: int | None = None,
+        services: Sequence[Service] = (),
+    ) -> None:
+        """Make a node; nothing runs before ``async with``.
+
+        Args:
+            name: A word without spaces or dots.
+            clock: Where to read the time; None for the machine's clock.
+            call_timeout: Seconds a call or a supervised send waits where the caller gives no timeout.
+            shutdown_timeout: Seconds that each process started outside of processes has to stop when the node is
+                left; then it is killed. None waits as long as it takes; 0 kills at once.
+            exit_grace: Seconds that a process's task has to end after an exit signal; then the process is declared
+                dead, and reported.
+            block_threshold: Seconds that a handler may block the event loop before it is reported; None reports none.
+            seed: The seed of the jitter, to have the same delays again; None for another one each time.
+            services: What opens with the node, in this order, and closes in reverse.
+
+        Raises:
+            InvalidOptionError: an argument is wrong.
+        """
+        if not isinstance(name, str) or not name or any(c.isspace() or c == "." for c in name):
+            raise InvalidOptionError("Node(name)", expected="a word without spaces or dots", got=cut(name))
+        self.name = name
+        self.clock: Final[Clock] = SystemClock() if clock is None else clock
+        self.telemetry: Final = Telemetry()
+        self.call_timeout = seconds("Node(call_timeout)", call_timeout)
+        self._shutdown_timeout = seconds_or_none("Node(shutdown_timeout)", shutdown_timeout)
+        self._exit_grace = seconds("Node(exit_grace)", exit_grace)
+        self._block_threshold = seconds_or_none("Node(block_threshold)", block_threshold)
+        if self._block_threshold == 0:
+            raise InvalidOptionError(
+                "Node(block_threshold)", expected="seconds > 0", got="0", fix="pass None to report nothing."
+            )
+        self._services: Final = list(services)
+        self.names: Final = Names()
+        self.processes: Final[dict[int, Process]] = {}
+        self.deadlines: Final = Deadlines(self.clock)
+        self.storm_guard: Final = StormGuard()
+        # Tasks of processes that were declared dead and have not ended yet.
+        self.runaways: Final[set[asyncio.Task[None]]] = set()
+        self.next_id: Final = itertools.count(1).__next__
+        self._next_unique: Final = itertools.count(1).__next__
+        self._incarnation: Final = os.urandom(8).hex()
+        self._seed = seed
+        self._random: Random | None = None
+        # Set on entering; new, running, stopping, stopped, in this order and never back.
+        self.loop: asyncio.AbstractEventLoop
+        self._state = "new"
+        self._open_services: list[Service] = []
+        self._watchdog: Watchdog | None = None
+        # The node around this one; what NODE is set back to.
+        self._outer: Node | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the node: open its services and make it the node of the block.
+
+        Raises:
+            NodeStateError: it was entered before; a node lives once.
+        """
+        if self._state != "new":
+            raise NodeStateError(self.name, operation="async with", expected="a new node", got=self._state)
+        self.loop = asyncio.get_running_loop()
+        self._state = "running"
+        self._outer = NODE.get()
+        NODE.set(self)
+        if self._block_threshold is not None:
+            self._watchdog = Watchdog(self, self._block_threshold)
+        try:
+            for service in self._services:
+                await service.open(self)
+                self._open_services.append(service)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop every process, the latest started first, then close the services in reverse order.
+
+        Cancellation: the processes that are left are killed, and their ends waited for; the services are closed.
+        """
+        await self._close()
+
+    def service(self, kind: type[_S]) -> _S | None:
+        """Return the service of this class, or None when the node has none."""
+        for service in self._services:
+            if isinstance(service, kind):
+                return service
+        return None
+
+    @property
+    def random(self) -> Random:
+        """Where the node's jitter comes from."""
+        if self._random is None:
+            from random import Random  # only a node that retries pays for the import
+
+            self._random = Random(self._seed)
+        return self._random
+
+    def unique_id(self) -> str:
+        """Return an id that no node makes a second time."""
+        return f"{self._incarnation}-{self._next_unique()}"
+
+    def check_running(self, what: str) -> None:
+        """Raise NodeStateError unless processes can be started here now."""
+        if self._state != "running":
+            raise NodeStateError(self.name, operation=f"start of {what}", expected="a running node", got=self._state)
+
+    def forget(self, process: Process) -> None:
+        """Take a finished process out of the table."""
+        self.processes.pop(process.pid.id, None)
+
+    def reap_later(self, process: Process) -> Reaper:
+        """Declare a process dead if it has not ended when the grace is over."""
+        return _ExitDeadline(process, self._exit_grace)
+
+    def process_of(self, task: asyncio.Task[object] | None) -> Process | None:
+        """Return the process that a task runs, or None; may be called from any thread."""
+        return next((process for process in list(self.processes.values()) if process.task is task), None)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name} {self._state}, {len(self.processes)} processes>"
+
+    async def _close(self) -> None:
+        self._state = "stopping"
+        # A stack, so that each step is taken whatever happens in those before it.
+        async with AsyncExitStack() as steps:
+            steps.callback(self._closed)
+            for service in self._open_services:
+                steps.push_async_callback(self._close_service, service)
+            await self._stop_processes()
+
+    def _closed(self) -> None:
+        self.deadlines.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._state = "stopped"
+        # Not so when the code that leaves the node is not the code that entered it.
+        if NODE.get() is self:
+            NODE.set(self._outer)
+
+    async def _close_service(self, service: Service) -> None:
+        try:
+            await service.close()
+        except Exception:
+            _log.exception("service %r of node %s did not close", service, self.name)
+
+    async def _stop_processes(self) -> None:
+        try:
+            while self.processes:
+                left = list(self.processes.values())
+                # Children are stopped by their parents. Those whose parent is gone come last.
+                for process in reversed([process for process in left if process.parent is None] or left):
+                    await self._stop_process(process)
+        except asyncio.CancelledError:
+            left = list(self.processes.values())
+            for process in left:
+                terminate(process, "killed")
+            for process in left:
+                await wait_exit(process.pid, timeout=None)
+            raise
+
+    async def _stop_process(self, process: Process) -> None:
+        if self._shutdown_timeout != 0:
+            process.parent = None  # a server stops for its parent's sake only: this node, if the parent is gone
+            signal(process, None, "shutdown", linked=False)
+            try:
+                await wait_exit(process.pid, timeout=self._shutdown_timeout)
+                return
+            except TimeoutError:
+                _log.error("%r did not stop within %g s and is killed", process, self._shutdown_timeout)
+        terminate(process, "killed")
+        await wait_exit(process.pid, timeout=None)
+
+
+class _ExitDeadline:
+    """When one process must have ended."""
+
+    __slots__ = ("_bucket", "_grace", "_process")
+
+    def __init__(self, process: Process, grace: float) -> None:
+        self._process = process
+        self._grace = grace
+        self._bucket: Bucket = process.node.deadlines.add(grace, self)
+
+    def expire(self) -> None:
+        declare_dead(self._process, self._grace)
+
+    def cancel(self) -> None:
+        self._bucket.pop(self, None)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""The process: an asyncio task with a mailbox, links and monitors. Here is what it holds; _run.py runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from stanchion.kernel._exit_reasons import ExitReason
+from stanchion.kernel._mailbox import UNBOUNDED, Envelope, Mailbox, Token
+from stanchion.kernel._pid import Pid
+
+if TYPE_CHECKING:
+    from stanchion.kernel._node import Node
+
+
+class Watcher(Protocol):
+    """What hears of one process's exit."""
+
+    def down(self, reason: ExitReason) -> None:
+        """Take note of the exit; called once, in the step of the exit."""
+        ...
+
+
+class Reaper(Protocol):
+    """Who waits for a process to end, and declares it dead if it does not."""
+
+    def cancel(self) -> None:
+        """Take note that the process ended."""
+        ...
+
+
+BURST: Final = 256
+"""Messages handled in one go before other tasks get their turn; what asyncio lacks of Erlang's reductions."""
+
+
+class Process:
+    """One process. Users hold its pid; only the runtime holds this.
+
+    A field whose owner is not named is changed by the process's own task alone.
+    """
+
+    __slots__ = (
+        "deferred",
+        "exiting",
+        "finished",
+        "handling",
+        "held_monitors",
+        "label",
+        "links",
+        "mailbox",
+        "node",
+        "parent",
+        "pid",
+        "reaper",
+        "served",
+        "starting",
+        "task",
+        "trap_exit",
+        "turns",
+        "watchers",
+    )
+
+    def __init__(self, node: Node, *, label: str, parent: Pid | None, mailbox_limit: int | None) -> None:
+        self.node = node
+        self.label = label
+        # Who started it by a link. The closing node takes the place of one that is gone (_node.py).
+        self.parent = parent
+        self.mailbox = Mailbox(node.loop, UNBOUNDED if mailbox_limit is None else mailbox_limit)
+        self.pid = Pid(node.name, node.next_id(), self.mailbox)
+        self.pid._process = self
+        self.trap_exit = False
+        # The envelope whose handler runs now, so that its waiting sender learns of an exit in the middle.
+        self.handling: Envelope | None = None
+        # Tokens of calls whose reply was put off, in order; made at the first one. Whoever ends the wait takes it out.
+        self.deferred: dict[Token, None] | None = None
+        # A dict, so that exit signals go out in the order of linking, in each run the same. Both directions are always
+        # set in one step (_links.py). Made at the first link.
+        self.links: dict[Process, None] | None = None
+        # Who hears of this exit, in order, and the processes whose exit this one hears of (_monitors.py). Each made
+        # at the first one.
+        self.watchers: dict[Watcher, None] | None = None
+        self.held_monitors: dict[Watcher, Process] | None = None
+        # Set once, by the exit signal that ends this process (_signals.py); from then on the mailbox is closed.
+        self.exiting: ExitReason | None = None
+        # The deadline of the exit, from the exit signal until the exit (_signals.py, _exit.py).
+        self.reaper: Reaper | None = None
+        # True while its starter waits for its init: the starter hears of an exit, and the parent gets no signal of it.
+        # The starter changes it too, when it stops waiting.
+        self.starting = False
+        # True when a server's loop reads the mailbox, so that receive() must not.
+        self.served = False
+        # How many messages a plain process may receive before other tasks get their turn (_spawn.py).
+        self.turns = BURST
+        # True once everybody has been told of the exit (_exit.py).
+        self.finished = False
+        # Set in the step that makes the process (_run.py).
+        self.task: asyncio.Task[None]
+
+    def __repr__(self) -> str:
+        return f"{self.label} {self.pid!r}"

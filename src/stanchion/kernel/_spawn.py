@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""Plain processes: a coroutine function with a mailbox of its own.
+
+A GenServer is the better choice for nearly everything; a plain process is for what has no requests to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import NamedTuple
+
+from stanchion._validate import Seconds, cut, seconds_or_none, whole_number
+from stanchion.errors import BadReturnError, InvalidOptionError, ReceiveError
+from stanchion.kernel._context import PROCESS, current_node, current_process
+from stanchion.kernel._exit_reasons import ProcessExit
+from stanchion.kernel._mailbox import CALL, STOP, Token
+from stanchion.kernel._monitors import MonitorRef, monitor
+from stanchion.kernel._pid import Pid
+from stanchion.kernel._process import BURST, Process
+from stanchion.kernel._run import run_process
+
+
+class CallRequest(NamedTuple):
+    """What ``receive`` returns for a call; answer it with ``stanchion.reply(sender, value)``.
+
+    Attributes:
+        request: What the caller sent.
+        sender: To whom the reply goes.
+    """
+
+    request: object
+    sender: Token
+
+
+def spawn(
+    function: Callable[..., Coroutine[object, object, object]],
+    *args: object,
+    name: str | None = None,
+    mailbox: int | None = None,
+) -> Pid:
+    """Start a process that runs ``function(*args)`` and ends when it returns.
+
+    The process is linked with nobody: its crash is logged, and heard by those who monitor it.
+
+    Args:
+        function: A coroutine function; it reads its messages with ``receive``.
+        args: Its arguments.
+        name: The name to register, or None.
+        mailbox: How many messages the mailbox takes before it refuses; None for no limit.
+
+    Returns:
+        The pid; the process is alive, and takes messages at once.
+
+    Raises:
+        NoNodeError: the code runs outside of every node.
+        NodeStateError: the node is stopping.
+        NameTakenError: a live process holds the name.
+        InvalidOptionError: ``function`` is no coroutine function, or an option is wrong.
+
+    Source: ``erlang:spawn/3``.
+    """
+    return _spawn("spawn()", function, args, name=name, mailbox=mailbox, parent=None)
+
+
+def spawn_link(
+    function: Callable[..., Coroutine[object, object, object]],
+    *args: object,
+    name: str | None = None,
+    mailbox: int | None = None,
+) -> Pid:
+    """Start a process as ``spawn`` does, linked with the running process: when one exits, so does the other.
+
+    Raises:
+        NotInProcessError: the code runs outside of all processes.
+
+    Source: ``erlang:spawn_link/3``.
+    """
+    return _spawn("spawn_link()", function, args, name=name, mailbox=mailbox, parent=current_process("spawn_link()"))
+
+
+def spawn_monitor(
+    function: Callable[..., Coroutine[object, object, object]],
+    *args: object,
+    name: str | None = None,
+    mailbox: int | None = None,
+) -> tuple[Pid, MonitorRef]:
+    """Start a process as ``spawn`` does, and monitor it from the running process in the same step.
+
+    Raises:
+        NotInProcessError: the code runs outside of all processes.
+
+    Source: ``erlang:spawn_monitor/3``.
+    """
+    current_process("spawn_monitor()")
+    pid = _spawn("spawn_monitor()", function, args, name=name, mailbox=mailbox, parent=None)
+    return pid, monitor(pid)
+
+
+async def receive(*, timeout: Seconds | None) -> object:
+    """Return the next message of the running plain process, in the order of arrival.
+
+    A supervised send counts as processed when the process asks for its next message, or returns.
+
+    Args:
+        timeout: Seconds to wait; 0 takes only what is there; None waits for ever, and must be written out.
+
+    Returns:
+        A cast or a plain send as it was sent, ``Down``, ``Exit``, or a ``CallRequest``.
+
+    Raises:
+        TimeoutError: nothing came in time.
+        ReceiveError: a GenServer's loop, or another task of the process, reads the mailbox already.
+        NotInProcessError: the code runs outside of all processes.
+        InvalidOptionError: ``timeout`` is wrong.
+        ProcessExit: it was told to exit and swallowed the cancellation that came with it; or ``stop`` ends it.
+
+    Cancellation: no message is lost; the one that came stays in the mailbox.
+
+    Source: ``receive … after`` of Erlang, without selection.
+    """
+    await _end_if_told_to()
+    process = current_process("receive()")
+    limit = seconds_or_none("receive(timeout)", timeout)
+    _check_reader(process)
+    acknowledge(process)
+    await _take_turns(process)
+    mailbox = process.mailbox
+    try:
+        async with asyncio.timeout(limit):
+            while not mailbox.queue:
+                process.turns = BURST
+                await mailbox.wait()
+    except TimeoutError:
+        raise TimeoutError(f"receive(): expected a message within {limit:g} s, got none") from None
+    envelope = process.handling = mailbox.queue.popleft()
+    kind, message, token = envelope
+    if kind == STOP:
+        raise ProcessExit(message)  # type: ignore[arg-type]  # a STOP carries an exit reason
+    if kind == CALL and token is not None:
+        return CallRequest(message, token)
+    return message
+
+
+async def _end_if_told_to() -> None:
+    process = PROCESS.get()
+    if process is not None and process.exiting is not None:
+        # It swallowed its cancellation. The step for the others keeps one that swallows this too from stopping the loop.
+        await asyncio.sleep(0)
+        raise ProcessExit(process.exiting)
+
+
+def _check_reader(process: Process) -> None:
+    if process.served:
+        raise ReceiveError(
+            repr(process),
+            got="a server, whose loop reads it",
+            fix="handle the message in handle_info(), or receive it in a process of its own, made by spawn().",
+        )
+    if process.mailbox.waited_on:
+        raise ReceiveError(
+            repr(process),
+            got="another task of the process that waits for a message already",
+            fix="receive in one task, and give the others a process of their own.",
+        )
+
+
+async def _take_turns(process: Process) -> None:
+    """Let other tasks run after so many messages; a process that finds its mailbox filled would never wait."""
+    process.turns -= 1
+    if process.turns <= 0:
+        process.turns = BURST
+        await asyncio.sleep(0)
+
+
+def acknowledge(process: Process) -> None:
+    """Tell the sender of the message in hand, if it wants to know, that it has been handled."""
+    if process.handling is not None:
+        token = process.handling[2]
+        process.handling = None
+        if token is not None:
+            token.processed()
+
+
+def label_of(code: object) -> str:
+    """Return what a class or function is called in texts: its qualified name without the functions around it."""
+    name = getattr(code, "__qualname__", None)
+    return name.rpartition("<locals>.")[2] if isinstance(name, str) else type(code).__name__
+
+
+def _spawn(
+    operation: str,
+    function: Callable[..., Coroutine[object, object, object]],
+    args: tuple[object, ...],
+    *,
+    name: str | None,
+    mailbox: int | None,
+    parent: Process | None,
+) -> Pid:
+    if not callable(function):
+        raise InvalidOptionError(
+            f"{operation[:-1]}function)",
+            expected="a coroutine function",
+            got=cut(function),
+            fix="pass the function itself, and its arguments after it." if asyncio.iscoroutine(function) else None,
+        )
+    if mailbox is not None:
+        whole_number(f"{operation[:-1]}mailbox)", mailbox, at_least=1)
+
+    label = label_of(function)
+
+    async def body(process: Process) -> None:
+        coroutine = function(*args)
+        if not inspect.isawaitable(coroutine):
+            raise BadReturnError(
+                label, expected="a coroutine", got=cut(coroutine), fix=f"write `async def {label}(...)`."
+            )
+        await coroutine
+        acknowledge(process)
+
+    return run_process(current_node(operation), body, label=label, name=name, parent=parent, mailbox=mailbox).pid

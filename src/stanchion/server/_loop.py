@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""The loop of a server: takes one message at a time out of the mailbox and calls its callback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from types import CoroutineType
+from typing import Final, cast
+
+from stanchion._validate import cut
+from stanchion.errors import BadReturnError
+from stanchion.kernel import (
+    BURST,
+    CALL,
+    CAST,
+    INFO,
+    Envelope,
+    Exit,
+    ExitReason,
+    Process,
+    ProcessExit,
+    Token,
+    log_lost,
+    undeliverable,
+    was_cancelled,
+)
+from stanchion.server._call import Sender
+from stanchion.server._directives import IGNORE, NO_REPLY, UNHANDLED, Continue, Directive, Reject, Reply, Stop
+from stanchion.server._gen_server import GenServer
+from stanchion.server._starting import Starting
+from stanchion.telemetry import MESSAGE_UNHANDLED
+
+# What an `async def` callback returned. Typed, so that what is awaited is no Any.
+_COROUTINE: Final = cast("type[Coroutine[object, object, object]]", CoroutineType)
+
+
+async def serve(process: Process, server: type[GenServer], args: tuple[object, ...], starting: Starting) -> None:
+    """Run a server from init to terminate; ends by ProcessExit, an error of init or terminate, or cancellation.
+
+    Args:
+        process: The process that runs this.
+        server: The class.
+        args: The arguments of init.
+        starting: What is told that init is done.
+    """
+    process.served = True
+    callbacks = server()
+    first = await _init(process, callbacks, args, starting)
+    reason: ExitReason | None = None
+    try:
+        if first is not None:
+            reason = await _continue(process, callbacks, first)
+        if reason is None:
+            reason = await _loop(process, callbacks)
+    except ProcessExit as exit_:
+        reason = exit_.reason
+    except asyncio.CancelledError as error:
+        if was_cancelled():
+            raise
+        reason = error  # a callback awaited something that was cancelled: a crash like any other
+    except (Exception, BaseExceptionGroup) as error:
+        reason = error
+    try:
+        if process.exiting is None:
+            await _terminate(process, callbacks, reason)
+        raise ProcessExit(reason)
+    finally:
+        # The exception's traceback holds this frame: without this the two would keep each other alive.
+        reason = None
+
+
+async def _init(process: Process, server: GenServer, args: tuple[object, ...], starting: Starting) -> Continue | None:
+    """Run init and tell the starter, who hears of an exit, too."""
+    result = await _finished(server.init(*args))
+    if isinstance(result, Stop):
+        raise ProcessExit(result.reason)
+    if result is IGNORE:
+        starting.ignored()
+        raise ProcessExit
+    if not (result is None or isinstance(result, Continue)):
+        raise _bad_return(server, "init", "None, Continue(...), Stop(...) or IGNORE", result)
+    if process.exiting is not None:
+        raise ProcessExit(process.exiting)  # init swallowed the cancellation
+    starting.succeeded()
+    return result
+
+
+async def _terminate(process: Process, server: GenServer, reason: ExitReason) -> None:
+    # Nobody is to wait for a server that is not going to read.
+    process.mailbox.closed = True
+    try:
+        await _finished(server.terminate(reason))
+    except BaseException as error:
+        if isinstance(reason, BaseException) and error.__context__ is None:
+            error.__context__ = reason  # the log shows what came first, too
+        raise
+
+
+async def _loop(process: Process, server: GenServer) -> ExitReason:
+    """Handle messages until one of them ends the server; return why."""
+    mailbox = process.mailbox
+    queue = mailbox.queue
+    handle_call, handle_cast, handle_info = server.handle_call, server.handle_cast, server.handle_info
+    budget = BURST
+    while True:
+        while not queue:
+            await mailbox.wait()
+            budget = BURST
+        if not budget:
+            await asyncio.sleep(0)
+            budget = BURST
+            continue  # the message may have been withdrawn meanwhile
+        budget -= 1
+        envelope = process.handling = queue.popleft()
+        kind, message, token = envelope
+        stop: ExitReason | None = None
+        if kind == CAST:
+            result = handle_cast(message)
+            if type(result) is _COROUTINE:
+                result = await result
+            if result is not None:
+                stop = await _after_message(process, server, envelope, result)
+            elif token is not None:
+                token.processed()
+        elif kind == CALL:
+            result = handle_call(message, token)  # type: ignore[arg-type]  # the token of a CALL is a Sender
+            if type(result) is _COROUTINE:
+                result = await result
+            if isinstance(result, Directive):
+                stop = await _after_call(process, server, envelope, result)
+            else:
+                token.settle(result)  # type: ignore[union-attr]
+        elif kind == INFO:
+            # The parent's exit signal: for a process that nobody started by a link, the node is the parent.
+            if type(message) is Exit and message.pid is process.parent:
+                return message.reason
+            result = handle_info(message)
+            if type(result) is _COROUTINE:
+                result = await result
+            if result is not None:
+                stop = await _after_message(process, server, envelope, result)
+        else:
+            return message  # type: ignore[return-value]  # a STOP carries an exit reason
+        if stop is not None:
+            return stop
+        process.handling = None
+        if process.exiting is not None:
+            # An exit signal cancelled the handler, and the handler swallowed it.
+            return process.exiting
+
+
+async def _after_message(process: Process, server: GenServer, envelope: Envelope, result: object) -> ExitReason | None:
+    """Do what handle_cast or handle_info returned."""
+    kind, message, token = envelope
+    if result is UNHANDLED:
+        _tell_unhandled(process, envelope)
+        log_lost(process.node, process.pid, message, f"{process.label}.handle_{kind}() has no clause for it")
+        if token is not None:
+            token.refused(f"{process.label} has no clause for it", known=False, retry=False)
+        return None
+    if isinstance(result, Reject) and kind == CAST:
+        _reject(process, message, token, result)
+        return None
+    stop = await _steer(process, server, f"handle_{kind}", result)
+    if token is not None:
+        token.processed()
+        process.handling = (kind, message, None)  # its sender is told once, also when this stops the server
+    return stop
+
+
+async def _after_call(process: Process, server: GenServer, envelope: Envelope, result: Directive) -> ExitReason | None:
+    """Do what handle_call returned, where it is no plain reply."""
+    sender = cast("Sender", envelope[2])  # the token of a CALL
+    if result is NO_REPLY:
+        sender.processed()
+        return None
+    if result is UNHANDLED:
+        _tell_unhandled(process, envelope)
+        sender.refused("no clause", known=False, retry=False)
+        return None
+    if isinstance(result, Reply):
+        sender.settle(result.value)
+        return await _steer(process, server, "handle_call", result.then)
+    if isinstance(result, Stop):
+        return result.reason
+    raise _bad_return(server, "handle_call", "a reply, NO_REPLY, Reply(...), Stop(...) or UNHANDLED", result)
+
+
+async def _steer(process: Process, server: GenServer, callback: str, result: object) -> ExitReason | None:
+    """Do what any callback may ask for; return the reason when it asks to stop."""
+    if isinstance(result, Continue):
+        return await _continue(process, server, result)
+    if isinstance(result, Stop):
+        return result.reason
+    raise _bad_return(server, callback, "None, Continue(...) or Stop(...)", result)
+
+
+async def _continue(process: Process, server: GenServer, asked: Continue) -> ExitReason | None:
+    """Run handle_continue, and again for as long as it asks for it."""
+    result: object = asked
+    budget = BURST
+    while isinstance(result, Continue):
+        if not budget:
+            await asyncio.sleep(0)
+            budget = BURST
+        budget -= 1
+        result = await _finished(server.handle_continue(result.arg))
+        if process.exiting is not None:
+            return process.exiting  # it swallowed the cancellation
+    return None if result is None else await _steer(process, server, "handle_continue", result)
+
+
+async def _finished(result: object) -> object:
+    """Return what a callback returned, whether it is ``def`` or ``async def``."""
+    return await result if type(result) is _COROUTINE else result
+
+
+def _reject(process: Process, message: object, token: Token | None, rejection: Reject) -> None:
+    if token is None:
+        undeliverable(process.node, process.pid, message, f"rejected: {rejection.detail}")
+    else:
+        token.refused(rejection.detail, known=True, retry=rejection.retry)
+
+
+def _tell_unhandled(process: Process, envelope: Envelope) -> None:
+    kind, message, _ = envelope
+    node = process.node
+    if node.telemetry.attached:
+        details = {"node": node.name, "pid": process.pid, "name": process.pid.name, "kind": kind, "message": message}
+        node.telemetry.emit(MESSAGE_UNHANDLED, {"count": 1}, details)
+
+
+def _bad_return(server: GenServer, callback: str, expected: str, result: object) -> BadReturnError:
+    name = type(server).__name__
+    missing = callback == "handle_continue" and result is UNHANDLED
+    fix = f"write handle_continue(self, arg) in {name}, which returned Continue(...)." if missing else None
+    return BadReturnError(f"{name}.{callback}", expected=expected, got=cut(result), fix=fix)

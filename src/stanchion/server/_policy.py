@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+"""The default of every ``timeout`` option."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+
+class Policy(Enum):
+    """The type of ``POLICY``."""
+
+    POLICY = "POLICY"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+POLICY: Final = Policy.POLICY
+"""Passed as a timeout: the node decides (``Node(call_timeout=…)``)."""

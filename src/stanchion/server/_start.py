@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""Starting and stopping servers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from stanchion._validate import Seconds, cut, seconds, whole_number
+from stanchion.errors import CallSelfError, InvalidOptionError, StopTimeoutError
+from stanchion.kernel import (
+    PROCESS,
+    STOP,
+    ExitReason,
+    Node,
+    Pid,
+    Process,
+    Ref,
+    current_node,
+    current_process,
+    exit_reason,
+    find,
+    label_of,
+    run_process,
+    wait_exit,
+)
+from stanchion.server._gen_server import GenServer
+from stanchion.server._loop import serve
+from stanchion.server._policy import POLICY, Policy
+from stanchion.server._starting import Starting
+
+
+async def start(
+    server: type[GenServer],
+    *args: object,
+    name: str | None = None,
+    mailbox: int | None = None,
+    timeout: Seconds | Policy | None = POLICY,
+) -> Pid:
+    """Start a server without a link, and wait until its ``init`` is done.
+
+    Use ``start_link``, or better a supervisor, for servers that belong to a tree; ``start`` is for code outside of
+    processes.
+
+    Args:
+        server: The class.
+        args: What ``init`` gets.
+        name: The name to register, before ``init`` runs; None for none.
+        mailbox: How many messages the mailbox takes before it refuses; None for no limit.
+        timeout: Seconds that ``init`` may take; None for no limit. By default the node's ``call_timeout``.
+
+    Returns:
+        The pid of the running server.
+
+    Raises:
+        StartError: ``init`` raised, took too long, or returned ``Stop`` or ``IGNORE``; no process is left.
+        NameTakenError: a live process holds the name.
+        InvalidOptionError: an argument is wrong.
+        NoNodeError: the code runs outside of every node.
+        NodeStateError: the node is stopping.
+
+    Cancellation: the half-started process is killed.
+
+    Source: ``gen_server:start/4``.
+    """
+    return await begin_start("start()", current_node("start()"), None, server, args, name, mailbox, timeout).ready()
+
+
+async def start_link(
+    server: type[GenServer],
+    *args: object,
+    name: str | None = None,
+    mailbox: int | None = None,
+    timeout: Seconds | Policy | None = POLICY,
+) -> Pid:
+    """Start a server as ``start`` does, linked with the running process, which is its parent.
+
+    When ``init`` does not succeed, the caller gets the ``StartError`` and no exit signal (OTP gives both).
+
+    Raises:
+        NotInProcessError: the code runs outside of all processes.
+
+    Source: ``gen_server:start_link/4``.
+    """
+    parent = current_process("start_link()")
+    return await begin_start("start_link()", parent.node, parent, server, args, name, mailbox, timeout).ready()
+
+
+async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Policy | None = POLICY) -> None:
+    """Tell a process to end after the messages that it has already, and wait until it has.
+
+    Its ``terminate`` runs. When it is gone already, this returns at once (OTP raises ``noproc``).
+
+    Args:
+        ref: A pid or a registered name.
+        reason: The exit reason.
+        timeout: Seconds to wait; None for no limit. By default the node's ``call_timeout``.
+
+    Raises:
+        StopTimeoutError: it has not ended in time. The order stays in its mailbox; ``exit(pid, "kill")`` ends it now.
+        CallSelfError: a process stopped itself; let it return ``Stop(reason)`` or raise ``ProcessExit``.
+        InvalidOptionError: an argument is wrong.
+
+    Cancellation: the order stays in the mailbox.
+
+    Source: ``gen_server:stop/3``.
+    """
+    reason = exit_reason("stop(reason)", reason)
+    pid = find(ref, "stop(ref)")
+    process = None if pid is None else pid._process
+    if pid is None or process is None:
+        return
+    if PROCESS.get() is process and process.task is asyncio.current_task():
+        raise CallSelfError(target=repr(pid), request="stop()")
+    limit = _limit("stop(timeout)", process.node, timeout)
+    process.mailbox.put_system((STOP, reason, None))
+    try:
+        await wait_exit(pid, timeout=limit)
+    except TimeoutError:
+        raise StopTimeoutError(repr(pid), timeout=limit or 0.0) from None
+
+
+def begin_start(
+    operation: str,
+    node: Node,
+    parent: Process | None,
+    server: type[GenServer],
+    args: tuple[object, ...],
+    name: str | None,
+    mailbox: int | None,
+    timeout: Seconds | Policy | None,
+) -> Starting:
+    """Start a server and leave the waiting for its init to the caller; ``operation`` is who, for texts."""
+    if not (isinstance(server, type) and issubclass(server, GenServer)):
+        raise InvalidOptionError(
+            f"{operation[:-1]}server)",
+            expected="a subclass of GenServer",
+            got=cut(server),
+            fix="pass the class, and the arguments of init after it." if isinstance(server, GenServer) else None,
+        )
+    if mailbox is not None:
+        whole_number(f"{operation[:-1]}mailbox)", mailbox, at_least=1)
+    if timeout is POLICY:
+        timeout = server.start_timeout
+    limit = _limit(f"{operation[:-1]}timeout)", node, timeout)
+
+    async def body(process: Process) -> None:
+        await serve(process, server, args, starting)
+
+    # The process takes its first step after this one.
+    starting = Starting(
+        run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=mailbox), limit
+    )
+    return starting
+
+
+def _limit(subject: str, node: Node, timeout: Seconds | Policy | None) -> float | None:
+    return node.call_timeout if timeout is POLICY else None if timeout is None else seconds(subject, timeout)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""run: an application as a whole program, from start to signal."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, Literal, get_args
+
+from stanchion._validate import instance, one_of
+from stanchion.errors import ApplicationExitError, InvalidOptionError
+from stanchion.kernel import ExitReason, Node, terminate, wait_exit
+from stanchion.supervisor._application import Application
+
+_log = logging.getLogger("stanchion.run")
+
+Loop = Literal["auto", "asyncio", "uvloop"]
+"""Which event loop to run on; ``"auto"`` is uvloop where it is installed."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# Seconds that tasks which belong to no process have to end by, once they are cancelled. A task that swallows its
+# cancellation must not keep the program alive.
+_TASK_GRACE: Final = 2.0
+
+
+def run(app: Application, *, node: Node | None = None, loop: Loop = "auto") -> None:
+    """Run an application as the program, until a signal comes or its tree ends.
+
+    The first SIGINT or SIGTERM stops the tree in order, the second kills at once what is left of it, and from the
+    third on signals mean what they meant before. Signals are heard only in the main thread. Inside a running event
+    loop, use ``async with Node()`` and ``app.start()`` instead.
+
+    Args:
+        app: The application.
+        node: The node to run on, not entered yet: one with services, say. None for a plain one with the
+            application's name. Its ``shutdown_timeout`` bounds the orderly stop.
+        loop: ``"asyncio"``, ``"uvloop"``, or ``"auto"``: uvloop where it is installed.
+
+    Returns:
+        After a signal, or when the top supervisor was stopped with reason ``"normal"``.
+
+    Raises:
+        ChildStartError: a child did not start; those before it have been stopped.
+        ApplicationExitError: the tree ended without a signal: its top supervisor gave up, say.
+        InvalidOptionError: an argument is wrong, uvloop is not installed, or an event loop runs already.
+        NodeStateError: the node was entered before.
+    """
+    instance("run(app)", app, Application)
+    node = Node(app.name) if node is None else instance("run(node)", node, Node)
+    event_loop = _loop_factory(loop)()
+    orders = _Orders(event_loop, node)
+    try:
+        with _signals(orders):
+            event_loop.run_until_complete(_main(app, node, orders))
+    finally:
+        _close(event_loop)
+
+
+class _Orders:
+    """What the signals so far add up to."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, node: Node) -> None:
+        self._loop = loop
+        self._node = node
+        self._count = 0
+        self.told_to_stop: Final = asyncio.Event()
+
+    def signalled(self, signum: int) -> bool:
+        """Take one signal, in the middle of whatever the main thread does; return whether it was the last one."""
+        self._count += 1
+        self._loop.call_soon_threadsafe(self._stop if self._count == 1 else self._kill, signal.Signals(signum).name)
+        return self._count > 1
+
+    def _stop(self, name: str) -> None:
+        _log.info("%s: node %s stops in order; a second signal kills what is left", name, self._node.name)
+        self.told_to_stop.set()
+
+    def _kill(self, name: str) -> None:
+        left = list(self._node.processes.values())
+        _log.warning("%s again: %d processes of node %s are killed", name, len(left), self._node.name)
+        for process in left:
+            terminate(process, "killed")
+
+
+@contextmanager
+def _signals(orders: _Orders) -> Generator[None, None, None]:
+    """Hear signals inside the block; after the second one, and behind the block, they are what they were before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    # A handler of Python's and not of the loop's, for it runs even while a handler of a process blocks the loop.
+    def handle(signum: int, _: FrameType | None) -> None:
+        if orders.signalled(signum):
+            restore()
+
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler or signal.SIG_DFL)
+
+    before = {signum: signal.signal(signum, handle) for signum in _SIGNALS}
+    try:
+        yield
+    finally:
+        restore()
+
+
+async def _main(app: Application, node: Node, orders: _Orders) -> None:
+    async with node:
+        tree = asyncio.create_task(_tree(app), name=f"run {app.name}")
+        told_to_stop = asyncio.create_task(orders.told_to_stop.wait())
+        await asyncio.wait([tree, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
+        told_to_stop.cancel()
+        ended_by_itself = tree.done()
+        # Leaving the block stops the tree in order, even one that has not started to its end.
+    if not ended_by_itself:
+        # Whether it had started, and how it ended, is all one: it was told to.
+        await asyncio.gather(tree, return_exceptions=True)
+    elif tree.result() != "normal":
+        raise ApplicationExitError(app.name, reason=tree.result())
+
+
+async def _tree(app: Application) -> ExitReason:
+    return await wait_exit(await app.start(), timeout=None)
+
+
+def _loop_factory(loop: Loop) -> Callable[[], asyncio.AbstractEventLoop]:
+    one_of("run(loop)", loop, get_args(Loop))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise InvalidOptionError(
+            "run()",
+            expected="a thread without a running event loop",
+            got="one with a running loop",
+            fix="in async code, write `async with Node(): await app.start()`.",
+        )
+    if loop == "asyncio":
+        return asyncio.new_event_loop
+    if importlib.util.find_spec("uvloop") is None:
+        if loop == "auto":
+            return asyncio.new_event_loop
+        raise InvalidOptionError(
+            "run(loop)",
+            expected="uvloop to be installed",
+            got="'uvloop' without it",
+            fix="pip install 'stanchion[uvloop]'.",
+        )
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is left on the loop, and close it."""
+    try:
+        loop.run_until_complete(_end_tasks())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
+async def _end_tasks() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_TASK_GRACE)
+    for task in left:
+        _log.error("%r swallows its cancellation and is left behind", task)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""What happens is told here: named events, to whoever attached to them, per node.
+
+The kinds of events are constants of this module (``PROCESS_EXIT``, ``DROPPED``, …), all of them in
+``EVENTS``. Attach with ``node.telemetry.attach(event, handler)``.
+"""
+
+from __future__ import annotations
+
+from stanchion._public import show_public_path
+from stanchion.telemetry._events import (
+    CHILD_RESTART,
+    DEAD_LETTER,
+    DELIVERY_RETRY,
+    DELIVERY_STOP,
+    DROPPED,
+    EVENTS,
+    HANDLER_BLOCKED,
+    LATE_REPLY,
+    LETTER_DELIVERED,
+    LETTER_EXHAUSTED,
+    LETTER_STORED,
+    MESSAGE_UNHANDLED,
+    PROCESS_EXIT,
+    PROCESS_RUNAWAY,
+    Event,
+)
+from stanchion.telemetry._telemetry import Handler, Telemetry
+
+__all__ = [
+    "CHILD_RESTART",
+    "DEAD_LETTER",
+    "DELIVERY_RETRY",
+    "DELIVERY_STOP",
+    "DROPPED",
+    "EVENTS",
+    "HANDLER_BLOCKED",
+    "LATE_REPLY",
+    "LETTER_DELIVERED",
+    "LETTER_EXHAUSTED",
+    "LETTER_STORED",
+    "MESSAGE_UNHANDLED",
+    "PROCESS_EXIT",
+    "PROCESS_RUNAWAY",
+    "Event",
+    "Handler",
+    "Telemetry",
+]
+
+show_public_path(globals())

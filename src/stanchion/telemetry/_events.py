@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""The table of events: every event that Stanchion emits, with what it measures and what it tells.
+
+Event names are public and permanent. The reference page is generated from this table.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Event(NamedTuple):
+    """One kind of event.
+
+    Attributes:
+        name: The permanent name, as segments.
+        meaning: When it is emitted, in one sentence.
+        measurements: The numbers it carries: key to unit and meaning.
+        metadata: What else it carries: key to meaning.
+    """
+
+    name: tuple[str, ...]
+    meaning: str
+    measurements: dict[str, str]
+    metadata: dict[str, str]
+
+
+_PROCESS: Final = {"node": "name of the node", "pid": "the process", "name": "its registered name, or None"}
+
+PROCESS_EXIT: Final = Event(
+    ("stanchion", "process", "exit"),
+    "A process ended.",
+    {"unhandled": "messages left in its mailbox"},
+    {**_PROCESS, "reason": "the exit reason"},
+)
+PROCESS_RUNAWAY: Final = Event(
+    ("stanchion", "process", "runaway"),
+    "A process was told to exit and its task did not end in time; it is declared dead.",
+    {"grace": "seconds it was given"},
+    {**_PROCESS, "reason": "the exit reason"},
+)
+HANDLER_BLOCKED: Final = Event(
+    ("stanchion", "handler", "blocked"),
+    "A handler blocks the event loop for longer than the node's threshold.",
+    {"seconds": "how long it has blocked so far"},
+    {**_PROCESS, "handler": "what runs, as text", "stack": "the stack, as text"},
+)
+DEAD_LETTER: Final = Event(
+    ("stanchion", "message", "dead_letter"),
+    "A message went to nobody: its recipient is gone or was never there.",
+    {"count": "1"},
+    {"node": "name of the node", "recipient": "the pid or name", "message": "the message", "reason": "why"},
+)
+DROPPED: Final = Event(
+    ("stanchion", "message", "dropped"),
+    "A live recipient's mailbox was full, and the message was not taken.",
+    {"count": "1"},
+    {"node": "name of the node", "recipient": "the pid or name", "message": "the message", "reason": "why"},
+)
+MESSAGE_UNHANDLED: Final = Event(
+    ("stanchion", "message", "unhandled"),
+    "A server had no clause for a message.",
+    {"count": "1"},
+    {**_PROCESS, "kind": "call, cast or info", "message": "the message"},
+)
+LATE_REPLY: Final = Event(
+    ("stanchion", "call", "late_reply"),
+    "A reply came after its caller had stopped waiting, or a second time; it was dropped.",
+    {"count": "1"},
+    {**_PROCESS, "cause": "timeout, cancelled, exited (the server, before), or replied"},
+)
+CHILD_RESTART: Final = Event(
+    ("stanchion", "supervisor", "restart"),
+    "A supervisor restarts a child.",
+    {"restarts": "restarts inside the window, this one included"},
+    {**_PROCESS, "child_id": "the id in the child_spec", "reason": "the exit reason that caused it"},
+)
+DELIVERY_RETRY: Final = Event(
+    ("stanchion", "delivery", "retry"),
+    "An attempt of a supervised send failed and will be repeated.",
+    {"attempt": "the attempt that failed, from 1", "delay": "seconds until the next one"},
+    {"node": "name of the node", "recipient": "the pid or name", "message_id": "the id", "reason": "why it failed"},
+)
+DELIVERY_STOP: Final = Event(
+    ("stanchion", "delivery", "stop"),
+    "A supervised send ended.",
+    {"elapsed": "seconds from the call to the outcome", "attempts": "how many attempts were made"},
+    {
+        "node": "name of the node",
+        "recipient": "the pid or name",
+        "message_id": "the id",
+        "outcome": "confirmed, rejected or unknown",
+        "reason": "why it was not confirmed, or None",
+        "dead_letter_id": "the id of the letter that keeps it, or None",
+    },
+)
+LETTER_STORED: Final = Event(
+    ("stanchion", "dead_letters", "stored"),
+    "A dead letter was committed.",
+    {"count": "1"},
+    {"id": "the letter", "recipient": "to whom it was sent", "reason": "why it failed"},
+)
+LETTER_DELIVERED: Final = Event(
+    ("stanchion", "dead_letters", "delivered"),
+    "A dead letter was delivered at last.",
+    {"attempts": "redeliveries, this one included"},
+    {"id": "the letter", "recipient": "to whom it was sent"},
+)
+LETTER_EXHAUSTED: Final = Event(
+    ("stanchion", "dead_letters", "exhausted"),
+    "A dead letter used up its redeliveries.",
+    {"attempts": "redeliveries made"},
+    {"id": "the letter", "recipient": "to whom it was sent", "reason": "why the last one failed"},
+)
+
+EVENTS: Final[tuple[Event, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
+"""Every event, in the order of this file."""

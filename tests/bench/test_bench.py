@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ON_EACH_LOOP = [
+    "cast",
+    "call, 1 caller",
+    "call, 100 callers",
+    "send_supervised, 1 sender",
+    "send_supervised, 100 senders",
+    "telemetry, nobody attached",
+    "spawn and stop, plain",
+    "start and stop, GenServer",
+    "memory, plain",
+    "memory, GenServer",
+    "monitor and demonitor",
+    "monitor and demonitor, 100,000 held",
+    "dead letters stored",
+    "retry pass, 100 of 100,000 due",
+]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=18, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
+    """Return what a quick run printed, and its rows."""
+    path = tmp_path_factory.mktemp("bench") / "results.json"
+    done = bench("--quick", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_bench_measures_each_budget_on_each_loop(quick: tuple[str, list[dict[str, Any]]]) -> None:
+    loops = ["asyncio", "uvloop"] if find_spec("uvloop") else ["asyncio"]
+    expected = [*((name, loop) for name in ON_EACH_LOOP for loop in loops), ("import stanchion", "")]
+    assert [(row["name"], row["loop"]) for row in quick[1]] == expected
+
+
+def test_bench_writes_rows_of_one_shape(quick: tuple[str, list[dict[str, Any]]]) -> None:
+    for row in quick[1]:
+        assert list(row) == ["name", "loop", "value", "unit", "floor", "ratio", "first_target", "goal"]
+        assert isinstance(row["value"], float)
+        assert row["floor"] is None or row["floor"] > 0
+        assert row["ratio"] is None or row["ratio"] > 0
+        assert row["unit"] in {"1/s", "%", "B", "ms"}
+
+
+def test_bench_says_of_each_row_if_target_and_goal_are_reached(quick: tuple[str, list[dict[str, Any]]]) -> None:
+    lines = quick[0].splitlines()
+    assert lines[0].split() == ["loop", "ours", "floor", "ratio", "first", "target", "goal"]
+    assert [line.count("reached") for line in lines[1:]] == [2] * len(quick[1])
+
+
+def test_bench_names_what_there_is_when_told_to_measure_something_else() -> None:
+    done = bench("--only", "kast")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "--only: expected a part of one of these names, got 'kast'\n  cast\n  call, 1 caller\n"
+    )

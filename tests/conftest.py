@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""How tests run here.
+
+``async def test_...`` runs on a fresh event loop in debug mode, and fails when it
+
+* leaves tasks behind,
+* leaves an exception that nobody read, or
+* blocks the loop (mark it ``allow_blocking("why")`` if it must).
+
+Fixtures are plain functions; an async test opens what it needs with ``async with``. A fixture named
+``loop_factory`` decides which loop the tests that see it run on: override it beside your tests, or let
+it look at a marker, to get another one (virtual time, say).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import json
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from blockbuster import BlockBuster
+from hypothesis import settings
+
+# Debug mode and coverage make the time of one example meaningless.
+settings.register_profile("stanchion", settings(), deadline=None)
+settings.load_profile("stanchion")
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parent.parent
+WEBHOOKS = ROOT.parent / "shared" / "data" / "github-webhooks.jsonl"
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="loop of async tests")
+
+
+# --- async tests ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loop_factory(pytestconfig: pytest.Config) -> LoopFactory:
+    """Return what makes the event loop of each async test."""
+    if pytestconfig.getoption("--loop") == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop
+    return asyncio.SelectorEventLoop
+
+
+def _coroutine_function(item: pytest.Item) -> Callable[..., Coroutine[Any, Any, None]] | None:
+    """Return the async function behind a test, hypothesis's inner one included."""
+    function = getattr(item, "obj", None)
+    inner = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    return inner if inspect.iscoroutinefunction(inner) else None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and _coroutine_function(item):
+        item.fixturenames.append("loop_factory")
+
+
+def pytest_collection_finish() -> None:
+    # What is loaded by now stays; without this, the collection after each test would walk through all of it.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    function = _coroutine_function(pyfuncitem)
+    if function is None:
+        return None
+    loop_factory = cast("LoopFactory", pyfuncitem.funcargs["loop_factory"])
+    may_block = _may_block(pyfuncitem)
+
+    def run(**arguments: Any) -> None:
+        _run_async_test(function, arguments, loop_factory, may_block=may_block)
+
+    if function is not pyfuncitem.obj:  # hypothesis calls its inner test once per example
+        pyfuncitem.obj.hypothesis.inner_test = run
+        return None
+    run(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(function).parameters})
+    return True
+
+
+def _may_block(item: pytest.Function) -> bool:
+    marker = item.get_closest_marker("allow_blocking")
+    if marker is None:
+        return False
+    if not marker.args or not isinstance(marker.args[0], str):
+        pytest.fail(
+            'allow_blocking: expected a reason, got none\nFix: @pytest.mark.allow_blocking("why")',
+            pytrace=False,
+        )
+    return True
+
+
+def _run_async_test(
+    function: Callable[..., Coroutine[Any, Any, None]],
+    arguments: dict[str, Any],
+    loop_factory: LoopFactory,
+    *,
+    may_block: bool,
+) -> None:
+    unread: list[str] = []
+    leftovers: list[str] = []
+    blockbuster = BlockBuster()
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: unread.append(_describe(context)))
+        if not may_block:
+            blockbuster.activate()
+        try:
+            await function(**arguments)
+        finally:
+            blockbuster.deactivate()
+        await asyncio.sleep(0)  # a task whose last step is already scheduled is not left behind
+        leftovers.extend(sorted(repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}))
+
+    with asyncio.Runner(debug=True, loop_factory=loop_factory) as runner:
+        runner.run(body())
+    gc.collect()  # an unread exception is reported when its task or future goes
+    if leftovers:
+        pytest.fail("the test left tasks behind:\n  " + "\n  ".join(leftovers), pytrace=False)
+    if unread:
+        pytest.fail("the event loop reported:\n  " + "\n  ".join(unread), pytrace=False)
+
+
+def _describe(context: dict[str, Any]) -> str:
+    return f"{context['message']}: {context.get('exception')!r} {context.get('future') or context.get('handle') or ''}"
+
+
+# --- what tests need from outside ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def webhooks() -> list[dict[str, Any]]:
+    """Return real GitHub webhooks, each ``{"event": name, "payload": {...}}``."""
+    if not WEBHOOKS.exists():
+        pytest.skip("real webhook payloads are not part of a clone: ../shared/data/github-webhooks.jsonl")
+    return [json.loads(line) for line in WEBHOOKS.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def require_service() -> Callable[[str], str]:
+    """Return ``require_service(name)``: the URL of an external server from ``STANCHION_<NAME>_URL``.
+
+    Without it the test skips, or fails where ``STANCHION_REQUIRE_SERVICES=1``.
+    """
+    return _service_url
+
+
+def _service_url(name: str) -> str:
+    variable = f"STANCHION_{name.upper()}_URL"
+    if url := os.environ.get(variable):
+        return url
+    message = f"no {name}: {variable} is not set"
+    if os.environ.get("STANCHION_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{message}, and STANCHION_REQUIRE_SERVICES=1", pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(autouse=True)
+def _services(request: pytest.FixtureRequest) -> None:
+    for marker in request.node.iter_markers("services"):
+        for name in marker.args:
+            _service_url(name)

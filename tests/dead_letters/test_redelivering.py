@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from stanchion._backoff import Backoff
+from stanchion.dead_letters import Attempt, DeadLetter, DeadLetterQueue, MemoryStore, Store, Write
+from stanchion.errors import DeadLettersClosedError, DeadLetterStateError, InvalidOptionError, StoreRejectedError
+from stanchion.telemetry import LETTER_DELIVERED, LETTER_EXHAUSTED
+from tests.dead_letters.support import Host
+
+STEADY = Backoff(initial=10, factor=2, maximum=1000, jitter=0)
+STEADILY: dict[str, Any] = {"backoff": STEADY}
+
+
+async def opened(store: Store | None = None, host: Host | None = None, **options: Any) -> DeadLetterQueue:
+    letters = DeadLetterQueue(MemoryStore() if store is None else store, **(STEADILY | options))
+    await letters.open(Host() if host is None else host)
+    return letters
+
+
+async def add(letters: DeadLetterQueue, message: object = "hi") -> str:
+    return await letters.add(recipient="inventory", message=message, reason="noproc")
+
+
+async def claimed(letters: DeadLetterQueue) -> str:
+    """Return the id of a letter that this queue has claimed."""
+    id = await add(letters)
+    await letters.retry(id)
+    assert [letter.id for letter in await letters.claim_due()] == [id]
+    return id
+
+
+# --- claiming ------------------------------------------------------------------------------------
+
+
+async def test_a_claim_takes_what_is_due_the_longest_due_first(store: Store) -> None:
+    host = Host(now=1000.0)
+    letters = await opened(store, host)
+    first = await add(letters)
+    host.clock.now = 1005.0
+    second = await add(letters)
+    host.clock.now = 1009.0
+    assert await letters.claim_due() == []
+    host.clock.now = 1020.0
+    await add(letters)
+    taken = await letters.claim_due(lease_seconds=30)
+    assert [letter.id for letter in taken] == [first, second]
+    assert [(letter.state, letter.claimed_by, letter.claimed_until) for letter in taken] == [
+        ("retrying", letters.owner, 1050.0),
+        ("retrying", letters.owner, 1050.0),
+    ]
+    assert taken == [await letters.get(first), await letters.get(second)]
+    assert await letters.claim_due() == []
+    await letters.close()
+
+
+async def test_a_claim_takes_no_more_than_its_limit(store: Store) -> None:
+    letters = await opened(store)
+    for _ in range(3):
+        await letters.retry(await add(letters))
+    assert len(await letters.claim_due(2)) == 2
+    assert len(await letters.claim_due(2)) == 1
+    await letters.close()
+
+
+async def test_a_claim_names_the_owner_that_it_is_made_for() -> None:
+    letters = await opened()
+    id = await add(letters)
+    await letters.retry(id)
+    (letter,) = await letters.claim_due(owner="worker-7")
+    assert letter.claimed_by == "worker-7"
+    with pytest.raises(DeadLetterStateError) as caught:
+        await letters.release(id)
+    assert str(caught.value) == (
+        f"release of dead letter {id!r}: expected a letter that {letters.owner} has claimed, "
+        "got one that is retrying by worker-7\n"
+        "Fix: its claim ran out, or it was settled otherwise; claim for longer if redeliveries take that long."
+    )
+    assert (await letters.release(id, owner="worker-7")).state == "waiting"
+    await letters.close()
+
+
+async def test_two_queues_on_one_store_share_what_is_due(store: Store) -> None:
+    host = Host()
+    one, two = await opened(store, host), DeadLetterQueue(store, backoff=STEADY)
+    await asyncio.gather(*(add(one) for _ in range(50)))
+    two._session, two._clock = one._session, one._clock  # the same open store, another owner
+    host.clock.now = 2000.0
+    first, second = await asyncio.gather(one.claim_due(40), two.claim_due(40))
+    assert (len(first), len(second)) == (40, 10)
+    assert not {letter.id for letter in first} & {letter.id for letter in second}
+    await one.close()
+
+
+async def test_a_claim_that_ran_out_is_a_failed_attempt(store: Store) -> None:
+    host = Host(now=1000.0)
+    letters = await opened(store, host, max_attempts=2)
+    id = await claimed(letters)
+    host.clock.now = 1059.0
+    assert await letters.claim_due() == []
+    host.clock.now = 1060.0
+    (letter,) = await letters.claim_due(owner="another")
+    assert (letter.id, letter.claimed_by, letter.redeliveries) == (id, "another", 1)
+    text = f"{letters.owner} claimed it and neither finished nor released it in time"
+    assert letter.attempts == (Attempt(1060.0, "lease_expired", text),)
+    with pytest.raises(DeadLetterStateError):
+        await letters.failed(id, reason="timeout")
+    await letters.close()
+
+
+async def test_claims_that_run_out_again_and_again_exhaust_a_letter(store: Store) -> None:
+    host = Host(now=1000.0)
+    letters = await opened(store, host, max_attempts=2)
+    id = await claimed(letters)
+    host.clock.now = 1100.0
+    assert len(await letters.claim_due()) == 1
+    host.clock.now = 1200.0
+    assert await letters.claim_due() == []
+    letter = await letters.get(id)
+    assert (letter.state, letter.reason, letter.redeliveries) == ("exhausted", "lease_expired", 2)
+    await letters.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"limit": 0}, "claim_due(limit): expected a whole number >= 1, got 0"),
+        (
+            {"lease_seconds": -1},
+            "claim_due(lease_seconds): expected seconds >= 0 as a finite number, or a timedelta, got -1",
+        ),
+    ],
+)
+async def test_a_claim_is_refused_when_an_option_is_wrong(options: dict[str, Any], text: str) -> None:
+    letters = await opened()
+    with pytest.raises(InvalidOptionError) as caught:
+        await letters.claim_due(**options)
+    assert str(caught.value) == text
+    await letters.close()
+
+
+class FussyStore(MemoryStore):
+    """Refuses to let the letter that is called poison be claimed."""
+
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
+        if any(write.letter.preview == "'poison'" and write.letter.state == "retrying" for write in writes):
+            raise StoreRejectedError(self.name, expected="a good letter", got="poison")
+        return await super().write(writes)
+
+
+async def test_a_claim_fails_when_the_store_does() -> None:
+    letters = await opened(FussyStore())
+    await letters.retry(await add(letters, "poison"))
+    with pytest.raises(StoreRejectedError):
+        await letters.claim_due()
+    await letters.close()
+
+
+async def test_a_letter_that_cannot_be_claimed_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    letters = await opened(FussyStore())
+    for message in ("poison", "good", "better"):
+        await letters.retry(await add(letters, message))
+    assert [letter.preview for letter in await letters.claim_due()] == ["'good'", "'better'"]
+    assert "not every due dead letter could be claimed: store memory:: expected a good letter" in caplog.text
+    await letters.close()
+
+
+# --- outcomes ------------------------------------------------------------------------------------
+
+
+async def test_a_delivered_letter_is_settled(store: Store) -> None:
+    host, told = Host(), []
+    host.telemetry.attach(LETTER_DELIVERED, lambda *event: told.append(event))
+    letters = await opened(store, host)
+    id = await claimed(letters)
+    letter = await letters.delivered(id)
+    assert letter == await letters.get(id)
+    assert (letter.state, letter.claimed_by, letter.due_at) == ("delivered", None, None)
+    await letters.close()
+    assert told == [(LETTER_DELIVERED, {"attempts": 1}, {"id": id, "recipient": "inventory"})]
+
+
+async def test_a_letter_is_delivered_even_if_its_claim_ran_out(store: Store) -> None:
+    host = Host(now=1000.0)
+    letters = await opened(store, host)
+    id = await claimed(letters)
+    host.clock.now = 1100.0
+    await letters.claim_due(owner="another")
+    assert (await letters.delivered(id)).state == "delivered"
+    with pytest.raises(DeadLetterStateError) as caught:
+        await letters.delivered(id)
+    assert str(caught.value) == (
+        f"delivered of dead letter {id!r}: expected a letter that is waiting or retrying or exhausted, "
+        "got one that is delivered"
+    )
+    await letters.close()
+
+
+async def test_a_failed_letter_waits_longer_each_time_until_it_is_exhausted(store: Store) -> None:
+    host, told = Host(now=1000.0), []
+    host.telemetry.attach(LETTER_EXHAUSTED, lambda *event: told.append(event))
+    letters = await opened(store, host, max_attempts=3)
+    id = await add(letters)
+    assert (await letters.get(id)).next_attempt_at == 1010.0
+    attempts: list[float | None] = []
+    while (due := await letters.next_due()) is not None:
+        host.clock.now = due
+        await letters.claim_due()
+        attempts.append((await letters.failed(id, reason="timeout", error="no reply")).next_attempt_at)
+    assert attempts == [1030.0, 1070.0, None]
+    letter = await letters.get(id)
+    assert (letter.state, letter.redeliveries, letter.attempt_count) == ("exhausted", 3, 3)
+    assert letter.attempts == tuple(Attempt(at, "timeout", "no reply") for at in (1010.0, 1030.0, 1070.0))
+    assert (letter.reason, letter.error, letter.claimed_by) == ("timeout", "no reply", None)
+    await letters.close()
+    about = {"id": id, "recipient": "inventory", "reason": "timeout"}
+    assert told == [(LETTER_EXHAUSTED, {"attempts": 3}, about)]
+
+
+async def test_a_letter_is_never_exhausted_without_a_limit() -> None:
+    host = Host()
+    letters = await opened(None, host, max_attempts=None)
+    id = await add(letters)
+    for _ in range(30):
+        host.clock.now += 10_000
+        await letters.claim_due()
+        assert (await letters.failed(id, reason="timeout")).state == "waiting"
+    letter = await letters.get(id)
+    assert (len(letter.attempts), letter.attempt_count) == (20, 30)
+    await letters.close()
+
+
+async def test_a_final_failure_exhausts_a_letter_at_once() -> None:
+    letters = await opened()
+    id = await claimed(letters)
+    letter = await letters.failed(id, reason="invalid", error="unknown type", final=True)
+    assert (letter.state, letter.redeliveries, letter.reason) == ("exhausted", 1, "invalid")
+    await letters.close()
+
+
+async def test_a_failure_is_refused_when_nobody_claimed_the_letter() -> None:
+    letters = await opened()
+    id = await add(letters)
+    with pytest.raises(DeadLetterStateError) as caught:
+        await letters.failed(id, reason="timeout")
+    assert "has claimed, got one that is waiting\nFix:" in str(caught.value)
+    await letters.close()
+
+
+async def test_a_released_letter_is_due_at_once_and_has_lost_no_attempt(store: Store) -> None:
+    letters = await opened(store)
+    id = await claimed(letters)
+    letter = await letters.release(id)
+    assert (letter.state, letter.redeliveries, letter.next_attempt_at) == ("waiting", 0, 1000.0)
+    assert [again.id for again in await letters.claim_due()] == [id]
+    await letters.close()
+
+
+async def test_delays_come_from_the_random_numbers_of_the_node() -> None:
+    jittery = Backoff(initial=100, maximum=1000, jitter=0.5)
+    letters = await opened(backoff=jittery)
+    letter = await letters.get(await add(letters))
+    assert letter.next_attempt_at == 1000.0 + jittery.delay(1, random.Random(1))
+    await letters.close()
+
+
+async def test_delays_come_from_the_seed_without_a_node() -> None:
+    delays: list[float] = []
+    for _ in range(2):
+        async with DeadLetterQueue("memory:", backoff=Backoff(jitter=1), seed=3) as letters:
+            letter = await letters.get(await add(letters))
+            assert letter.next_attempt_at is not None
+            delays.append(round(letter.next_attempt_at - letter.created_at, 6))
+    assert delays[0] == delays[1]
+
+
+# --- the hook ------------------------------------------------------------------------------------
+
+
+async def exhaust(letters: DeadLetterQueue) -> str:
+    id = await claimed(letters)
+    await letters.failed(id, reason="timeout", final=True)
+    return id
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_the_hook_gets_each_letter_that_is_exhausted(waits: bool) -> None:
+    got: list[DeadLetter] = []
+
+    async def later(letter: DeadLetter) -> None:
+        await asyncio.sleep(0)
+        got.append(letter)
+
+    letters = await opened(on_exhausted=later if waits else got.append)
+    ids = [await exhaust(letters), await exhaust(letters)]
+    await letters.close()
+    assert [(letter.id, letter.state) for letter in got] == [(ids[0], "exhausted"), (ids[1], "exhausted")]
+
+
+async def test_a_hook_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def hook(letter: DeadLetter) -> None:
+        raise ValueError("no")
+
+    letters = await opened(on_exhausted=hook)
+    id = await exhaust(letters)
+    assert (await letters.get(id)).state == "exhausted"
+    await letters.close()
+    assert f"on_exhausted raised for dead letter {id}" in caplog.text
+
+
+async def test_a_hook_that_hangs_is_cancelled_when_the_queue_closes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hook(letter: DeadLetter) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("stanchion.dead_letters._hook._CLOSE_GRACE", 0.01)
+    letters = await opened(on_exhausted=hook)
+    await exhaust(letters)
+    await letters.close()
+    assert "on_exhausted runs for more than 0.01 s after the queue closed, and is cancelled" in caplog.text
+
+
+async def test_an_exhausted_letter_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    letters = await opened()
+    id = await exhaust(letters)
+    await letters.close()
+    assert f"dead letter {id} to inventory is exhausted and waits for a person: timeout" in caplog.text
+
+
+# --- waiting -------------------------------------------------------------------------------------
+
+
+async def test_a_waiter_wakes_when_a_letter_changes() -> None:
+    letters = await opened()
+    seen = letters.changes
+    waiter = asyncio.create_task(letters.wait_changed(seen))
+    await asyncio.sleep(0)
+    await add(letters)
+    assert await waiter == seen + 1
+    await letters.close()
+
+
+async def test_a_waiter_wakes_once_when_many_letters_change_together() -> None:
+    letters = await opened()
+    waiter = asyncio.create_task(letters.wait_changed(0))
+    await asyncio.sleep(0)
+    await asyncio.gather(add(letters), add(letters), add(letters))
+    assert await waiter == 3
+    await letters.close()
+
+
+async def test_a_waiter_misses_no_change_that_was_made_before_it_waited() -> None:
+    letters = await opened()
+    seen = letters.changes
+    await add(letters)
+    assert await letters.wait_changed(seen) == seen + 1
+    await letters.close()
+
+
+async def test_a_waiter_can_be_cancelled() -> None:
+    letters = await opened()
+    waiters = [asyncio.create_task(letters.wait_changed(letters.changes)) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiters[0].cancel()
+    await add(letters)
+    assert await waiters[1] == 1
+    assert waiters[0].cancelled()
+    await letters.close()
+
+
+async def test_a_waiter_is_answered_when_the_queue_closes() -> None:
+    letters = await opened()
+    waiter = asyncio.create_task(letters.wait_changed(letters.changes))
+    await asyncio.sleep(0)
+    await letters.close()
+    with pytest.raises(DeadLettersClosedError):
+        await waiter

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""A relay in the test's own event loop, with endpoints that do what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from examples.relay.config import RedeliveryConfig, RelayConfig, SourceConfig, SubscriberConfig
+from examples.relay.relay import Relay
+from examples.relay.routing import parse_pattern
+from examples.relay.signature import sign
+
+SECRET = b"a secret"
+
+
+class Endpoint:
+    """A subscriber's end. It answers ``statuses`` in turn, then the last one for ever; 0 drops the connection."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses or (200,))
+        self.requests: list[tuple[str, bytes]] = []
+        self.headers: list[dict[str, str]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.url = ""
+
+    @property
+    def ids(self) -> list[str]:
+        return [id_ for id_, _ in self.requests]
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.requests.append((request.headers["X-Relay-Id"], await request.read()))
+        self.headers.append(dict(request.headers))
+        await self.open.wait()
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if not status and request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=status or 500)
+
+
+def subscriber(name: str, *events: str, **options: Any) -> SubscriberConfig:
+    patterns = tuple(pattern for text in events or ("*",) if (pattern := parse_pattern(text)))
+    given: dict[str, Any] = {"timeout": 5.0, "retries": 3, "initial": 0.01, "maximum": 0.05, "url": "", **options}
+    return SubscriberConfig(name=name, events=patterns, **given)
+
+
+def config(*subscribers: SubscriberConfig, **options: Any) -> RelayConfig:
+    given: dict[str, Any] = {
+        "dead_letters": "memory:",
+        "max_restarts": 100,
+        "redelivery": RedeliveryConfig(initial=0.05, maximum=0.1, attempts=0),
+        **options,
+    }
+    return RelayConfig(sources=(SourceConfig(name="github", secret=SECRET),), subscribers=tuple(subscribers), **given)
+
+
+def make_relay(*subscribers: SubscriberConfig, **options: Any) -> Relay:
+    # Without the watchdog of blocked loops: its thread is joined when the node is left, and that blocks the loop.
+    return Relay(config(*subscribers, **options), block_threshold=None)
+
+
+@asynccontextmanager
+async def serving(*endpoints: Endpoint) -> AsyncGenerator[None, None]:
+    """Serve endpoints during the block, and tell each its URL."""
+    runners = []
+    for endpoint in endpoints:
+        application = web.Application()
+        application.router.add_post("/webhook", endpoint.take)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        runners.append(runner)
+        endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
+    try:
+        yield
+    finally:
+        for endpoint in endpoints:
+            endpoint.open.set()
+        for runner in runners:
+            await runner.cleanup()
+
+
+class Client:
+    """A source of webhooks."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
+        self.session = session
+        self.port = port
+
+    async def post(
+        self, body: bytes | dict[str, object] = b"{}", path: str = "/hooks/github", **headers: str | None
+    ) -> tuple[int, dict[str, object]]:
+        """POST a signed webhook; keyword arguments change its headers, and None leaves one out."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"X-GitHub-Event": "push", "X-Hub-Signature-256": sign(SECRET, data)}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        kept = {name: value for name, value in given.items() if value is not None}
+        async with self.session.post(path, data=data, headers=kept) as response:
+            return response.status, await response.json()
+
+    async def post_until_answered(self) -> int:
+        """POST as ``post`` does, again while the connection breaks; return the status."""
+        while True:
+            try:
+                return (await self.post())[0]
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncGenerator[Client, None]:
+    """Run a relay with its HTTP server during the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with relay.node:
+            await relay.application(relay.ingress(listener)).start()
+            port = listener.getsockname()[1]
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                yield Client(session, port)
+    # aiohttp cancels the tasks of connections that are still open, and does not wait for them.
+    await asyncio.sleep(0.01)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds that nothing signals."""
+    while not condition():
+        await asyncio.sleep(0.005)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""run() without signals; test_run_signals.py has those."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import signal
+import threading
+from contextlib import suppress
+
+import pytest
+
+from stanchion.errors import ApplicationExitError, ChildStartError, InvalidOptionError
+from stanchion.kernel import exit
+from stanchion.server import stop
+from stanchion.supervisor import Application, Supervisor, child_spec, run
+from tests.supervisor.servers import InitBy, Recorder, hang, pid_of, quick_node, recorder
+
+
+def app_of(*children, **options) -> Application:
+    return Application("shop", children=children, **options)
+
+
+async def stop_the_tree() -> None:
+    await stop("shop_sup")
+
+
+def ends_the_tree():
+    """Return the spec of a process that has the tree stopped with reason normal."""
+
+    async def ask():
+        # A task of its own: the process that asks is stopped before the supervisor ends.
+        tasks.append(asyncio.ensure_future(stop_the_tree()))
+        await hang()
+
+    tasks: list[asyncio.Task[None]] = []
+    return child_spec(ask)
+
+
+@pytest.mark.parametrize("loop", ["auto", "asyncio", "uvloop"])
+def test_run_returns_when_the_top_supervisor_is_stopped(loop):
+    log = []
+    run(app_of(recorder(log, "a"), ends_the_tree()), node=quick_node(), loop=loop)
+    assert log == ["+a", "-a"]
+
+
+def test_run_makes_a_node_with_the_applications_name():
+    seen = []
+
+    async def look():
+        seen.append(pid_of("shop_sup").node)
+
+    run(app_of(child_spec(look, restart="temporary"), ends_the_tree()))
+    assert seen == ["shop"]
+
+
+def test_run_raises_when_the_top_supervisor_gives_up():
+    async def crash():
+        raise ValueError("boom")
+
+    log = []
+    with pytest.raises(ApplicationExitError) as caught:
+        run(app_of(recorder(log, "a"), child_spec(crash)), node=quick_node())
+    assert log == ["+a", "-a"]
+    assert (caught.value.name, caught.value.reason) == ("shop", "shutdown")
+    assert str(caught.value) == (
+        "application 'shop': expected to run until it is told to stop, "
+        "got the exit of its top supervisor with reason 'shutdown'\n"
+        "Fix: read the log: its children crash more often than max_restarts within max_seconds allows, "
+        "or somebody stopped it with this reason."
+    )
+
+
+def test_run_raises_when_the_top_supervisor_is_killed():
+    async def kill():
+        exit(pid_of("shop_sup"), "kill")
+
+    with pytest.raises(ApplicationExitError, match=r"reason 'killed'$"):
+        run(app_of(child_spec(kill)), node=quick_node())
+
+
+def test_run_raises_when_a_child_does_not_start():
+    log = []
+    with pytest.raises(ChildStartError):
+        run(app_of(recorder(log, "a"), child_spec(InitBy, lambda: 3)), node=quick_node())
+    assert log == ["+a", "-a"]
+
+
+def test_run_restores_the_signal_handlers():
+    before = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+    run(app_of(ends_the_tree()), node=quick_node())
+    assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_run_works_in_another_thread_without_signals():
+    thread = threading.Thread(target=run, args=[app_of(ends_the_tree())], kwargs={"node": quick_node()})
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_run_refuses_a_thread_with_a_running_loop():
+    with pytest.raises(InvalidOptionError) as caught:
+        run(app_of())
+    assert str(caught.value) == (
+        "run(): expected a thread without a running event loop, got one with a running loop\n"
+        "Fix: in async code, write `async with Node(): await app.start()`."
+    )
+
+
+def test_run_refuses_wrong_arguments():
+    with pytest.raises(InvalidOptionError, match=r"run\(app\): expected an instance of Application"):
+        run(Supervisor)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match=r"run\(node\): expected an instance of Node"):
+        run(app_of(), node="shop")  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match=r"run\(loop\): expected one of .* got 'uv'\nFix: write 'uvloop'"):
+        run(app_of(), loop="uv")  # type: ignore[arg-type]
+
+
+def test_run_needs_uvloop_only_when_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    run(app_of(ends_the_tree()), node=quick_node(), loop="auto")
+    with pytest.raises(InvalidOptionError) as caught:
+        run(app_of(), loop="uvloop")
+    assert str(caught.value) == (
+        "run(loop): expected uvloop to be installed, got 'uvloop' without it\nFix: pip install 'stanchion[uvloop]'."
+    )
+
+
+def test_run_ends_tasks_that_belong_to_no_process():
+    ended = []
+
+    async def stray():
+        try:
+            await hang()
+        finally:
+            ended.append("stray")
+
+    async def start_stray():
+        strays.append(asyncio.ensure_future(stray()))
+        await hang()
+
+    strays: list[asyncio.Task[None]] = []
+    run(app_of(child_spec(start_stray), ends_the_tree()), node=quick_node())
+    assert ended == ["stray"]
+
+
+def test_run_leaves_a_task_behind_that_swallows_its_cancellation(monkeypatch, caplog):
+    monkeypatch.setattr("stanchion.supervisor._run._TASK_GRACE", 0.01)
+    strays = []
+
+    async def stubborn():
+        while True:
+            with suppress(asyncio.CancelledError):
+                await hang()
+
+    async def start_stray():
+        strays.append(asyncio.ensure_future(stubborn()))
+        await hang()
+
+    run(app_of(child_spec(start_stray), ends_the_tree()), node=quick_node(), loop="asyncio")
+    told = [record.getMessage() for record in caplog.records if record.name == "stanchion.run"]
+    assert len(told) == 1
+    assert "stubborn" in told[0]
+    assert told[0].endswith("swallows its cancellation and is left behind")
+    strays[0]._log_destroy_pending = False
+
+
+def test_run_stops_in_order_at_the_first_signal_and_kills_at_the_second(caplog):
+    caplog.set_level(logging.INFO)
+    log = []
+
+    class Deaf(Recorder):
+        async def terminate(self, reason):  # type: ignore[override]
+            log.append("told")
+            signal.raise_signal(signal.SIGINT)
+            await hang()
+
+    async def signal_once():
+        signal.raise_signal(signal.SIGTERM)
+
+    deaf = child_spec(Deaf, log, "deaf", shutdown=None)
+    run(app_of(recorder(log, "a"), deaf, child_spec(signal_once, restart="temporary")), node=quick_node())
+    assert log == ["+a", "+deaf", "told"]  # one that is killed does not terminate
+    told = [record.getMessage() for record in caplog.records if record.name == "stanchion.run"]
+    assert told == [
+        "SIGTERM: node test stops in order; a second signal kills what is left",
+        "SIGINT again: 3 processes of node test are killed",
+    ]
+
+
+def test_run_raises_when_the_tree_ended_before_the_signal():
+    async def crash():
+        raise ValueError("boom")
+
+    class Late:
+        async def open(self, node):
+            pass
+
+        async def close(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(ApplicationExitError):
+        run(app_of(child_spec(crash), max_restarts=0), node=quick_node(services=[Late()]))

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""The table of events."""
+
+from __future__ import annotations
+
+import pytest
+
+import stanchion.telemetry
+from stanchion.telemetry import EVENTS, Event
+
+
+def test_event_names_are_permanent() -> None:
+    """A name may be added here; one that is changed breaks whoever listens to it."""
+    assert [".".join(event.name) for event in EVENTS] == [
+        "stanchion.process.exit",
+        "stanchion.process.runaway",
+        "stanchion.handler.blocked",
+        "stanchion.message.dead_letter",
+        "stanchion.message.dropped",
+        "stanchion.message.unhandled",
+        "stanchion.call.late_reply",
+        "stanchion.supervisor.restart",
+        "stanchion.delivery.retry",
+        "stanchion.delivery.stop",
+        "stanchion.dead_letters.stored",
+        "stanchion.dead_letters.delivered",
+        "stanchion.dead_letters.exhausted",
+    ]
+
+
+def test_each_event_is_a_public_constant() -> None:
+    public = {name for name in stanchion.telemetry.__all__ if name.isupper()} - {"EVENTS"}
+    assert {id(getattr(stanchion.telemetry, name)) for name in public} == {id(event) for event in EVENTS}
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: ".".join(event.name))
+def test_each_event_says_what_it_means_and_carries(event: Event) -> None:
+    assert event.meaning.endswith(".")
+    assert event.measurements
+    assert event.metadata
+    assert all(text for text in (*event.measurements.values(), *event.metadata.values()))
