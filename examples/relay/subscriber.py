@@ -37,7 +37,7 @@ class Subscriber(st.GenServer):
             status = await self._http.post(config.url, message.body, self._headers(message), config.timeout)
         except TimeoutError:
             # It may have arrived all the same; X-Relay-Id tells the subscriber when it comes again.
-            return st.Reject(f"{config.url}: no answer within {config.timeout:g} s")
+            return st.Reject(f"{config.url}: no answer within {config.timeout:g} s", handled=True)
         except aiohttp.ClientError as error:
             return st.Reject(f"{config.url}: {type(error).__name__}: {error}")
         if 200 <= status < 300:

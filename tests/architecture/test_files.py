@@ -101,7 +101,7 @@ def test_changelog_fragments_are_named_and_filled() -> None:
 
 
 def test_changelog_check_objects_to_wrong_names_and_empty_files(tmp_path: Path) -> None:
-    (tmp_path / "1.added.md").write_text("Fine.")
+    (tmp_path / "2.added.md").write_text("Fine.")
     (tmp_path / "2.fixed.md").write_text("")
     (tmp_path / "new.md").write_text("Text.")
     assert sorted(fragment_problems(tmp_path)) == [

@@ -26,6 +26,8 @@ class Recorder(st.GenServer):
                 raise ZeroDivisionError("told to")
             case "reject":
                 return st.Reject("not now")
+            case "reject, perhaps too late":
+                return st.Reject("nobody knows", retry=False, handled=True)
             case "reject for good":
                 return st.Reject("never", retry=False)
             case "unknown":

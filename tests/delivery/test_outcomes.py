@@ -255,3 +255,14 @@ async def test_late_ack_is_no_error_when_the_sender_has_given_up(new_node):
         assert not await st.send_supervised(pid, ("sleep", 5), timeout=1, retries=0, on_error="ignore")
         st.exit(pid, "kill")
         assert await st.wait_exit(pid, timeout=1) == "killed"
+
+
+async def test_send_is_unknown_when_the_handler_rejects_what_it_may_have_done(new_node):
+    async with new_node():
+        pid = await st.start(Recorder)
+        delivery = await st.send_supervised(pid, "reject, perhaps too late", on_error="ignore")
+        assert (delivery.outcome, delivery.reason, delivery.reason_text) == (
+            "unknown",
+            "refused",
+            "refused: nobody knows",
+        )

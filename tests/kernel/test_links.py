@@ -46,7 +46,7 @@ async def test_link_turns_into_a_message_where_exits_are_trapped() -> None:
         exit(target, "kill")
         await steps()
         assert owner.heard == [Exit(target, "killed")]
-        assert process_of(owner.pid).links == {}
+        assert not process_of(owner.pid).links
 
 
 async def test_normal_exit_ends_no_linked_process_but_is_told_where_exits_are_trapped() -> None:
@@ -83,7 +83,7 @@ async def test_unlink_keeps_both_sides_apart() -> None:
         exit(target, "kill")
         await steps()
         assert owner.pid.alive
-        assert process_of(owner.pid).links == {}
+        assert not process_of(owner.pid).links
 
 
 async def test_unlink_leaves_an_exit_message_that_came_before() -> None:

@@ -79,7 +79,7 @@ async def test_demonitor_keeps_the_down_away() -> None:
         target = spawn(sleeper)
         owner = Hearer(lambda: demonitor(monitor(target)))
         await steps()
-        assert process_of(target).watchers == {}
+        assert process_of(target).watchers is None
         exit(target, "shutdown")
         await steps()
         assert owner.heard == []
@@ -130,7 +130,7 @@ async def test_demonitor_twice_is_harmless() -> None:
             demonitor(ref)
 
         await run_in_process(body)
-        assert process_of(target).watchers == {}
+        assert process_of(target).watchers is None
 
 
 async def test_demonitor_refuses_another_process_and_leaves_the_monitor() -> None:
@@ -165,7 +165,7 @@ async def test_monitors_end_with_their_owner() -> None:
         assert len(process_of(target).watchers or {}) == 2
         exit(owner.pid, "kill")
         await wait_exit(owner.pid, timeout=1)
-        assert process_of(target).watchers == {}
+        assert process_of(target).watchers is None
 
 
 async def test_owner_holds_nothing_once_the_down_came() -> None:
@@ -175,7 +175,7 @@ async def test_owner_holds_nothing_once_the_down_came() -> None:
         await steps()
         exit(target, "shutdown")
         await steps()
-        assert process_of(owner.pid).held_monitors == {}
+        assert not process_of(owner.pid).held_monitors
 
 
 async def test_process_may_monitor_itself_and_hears_nothing() -> None:
@@ -273,7 +273,7 @@ async def test_wait_exit_leaves_nothing_behind_when_the_time_is_up() -> None:
         with pytest.raises(TimeoutError):
             await wait_exit(pid, timeout=0)
         assert pid.alive
-        assert process_of(pid).watchers == {}
+        assert process_of(pid).watchers is None
 
 
 async def test_exit_in_the_step_of_a_cancelled_wait_is_no_error() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import asyncio
+import copy
 import functools
 
 import pytest
@@ -139,6 +141,32 @@ async def test_process_is_labelled_without_the_functions_around_it() -> None:
         await steps()
 
 
+async def test_copy_of_a_pid_is_the_pid() -> None:
+    async with quick_node():
+        pid = spawn(sleeper)
+        assert copy.copy(pid) is pid
+        assert copy.deepcopy({"to": [pid]})["to"][0] is pid
+
+
+async def test_process_takes_its_first_step_later_also_where_tasks_are_eager() -> None:
+    async with quick_node() as node:
+        log: list[str] = []
+
+        def eager(loop, coroutine, **options):
+            log.append("made by the factory")
+            return asyncio.Task(coroutine, loop=loop, **options)
+
+        async def body() -> None:
+            log.append("ran")
+
+        node.loop.set_task_factory(eager)
+        pid = spawn(body)
+        assert log == []
+        node.loop.set_task_factory(None)
+        await wait_exit(pid, timeout=1)
+        assert log == ["ran"]
+
+
 async def test_spawn_needs_a_node() -> None:
     with pytest.raises(NoNodeError) as caught:
         spawn(sleeper)
@@ -164,6 +192,6 @@ async def test_spawn_is_refused_while_the_node_stops() -> None:
         spawn(body)
         await steps()
     assert errors == [
-        "start of sleeper on node 'test': expected a running node, got one that is stopping\n"
-        "Fix: make a new Node for each `async with`, and start processes inside the block."
+        ("start of sleeper on node 'test': expected a running node, got one that is stopping\n"
+        "Fix: make a new Node for each `async with`, and start processes inside the block.")
     ]

@@ -212,7 +212,7 @@ class Token:
     def processed(self) -> None:
         self.log.append("processed")
 
-    def refused(self, detail: str, *, known: bool, retry: bool) -> None:
+    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         self.log.append((detail, known, retry))
 
     def abandoned(self, reason, *, handled: bool) -> None:

@@ -42,6 +42,7 @@ STEER = "None, Continue(...) or Stop(...)"
         (Stop(("shutdown", 1)), "Stop(('shutdown', 1))"),
         (Reply(1, then=Stop()), "Reply(1, then=Stop('normal'))"),
         (Reject("full"), "Reject('full', retry=True)"),
+        (Reject("late", retry=False, handled=True), "Reject('late', retry=False, handled=True)"),
     ],
 )
 def test_directives_show_how_they_are_written(value: object, text: str) -> None:
@@ -136,8 +137,8 @@ async def test_continue_without_handle_continue_says_what_is_missing() -> None:
         exits = Events(node, PROCESS_EXIT)
         await start(Unfinished)
         assert [str(reason) for reason in exits.all("reason")] == [
-            f"Unfinished.handle_continue(): expected {STEER} as its return value, got UNHANDLED\n"
-            "Fix: write handle_continue(self, arg) in Unfinished, which returned Continue(...)."
+            (f"Unfinished.handle_continue(): expected {STEER} as its return value, got UNHANDLED\n"
+            "Fix: write handle_continue(self, arg) in Unfinished, which returned Continue(...).")
         ]
 
 

@@ -328,7 +328,7 @@ async def test_start_is_refused_when_the_node_has_stopped() -> None:
 async def test_started_server_is_watched_by_nobody() -> None:
     async with quick_node():
         pid = await start(Counter)
-        assert process_of(pid).watchers == {}
+        assert process_of(pid).watchers is None
         assert not process_of(pid).starting
 
 

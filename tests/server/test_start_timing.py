@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The end of init and the timeout of start, in one step of the loop."""
+"""The end of init and the timeout of start, close to each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from stanchion.errors import StartError
-from stanchion.server import GenServer, call, start
+from stanchion.server import GenServer, begin_start, call, start
 from stanchion.testing import VirtualClock, VirtualTimeLoop
 from tests.kernel.helpers import quick_node
 
@@ -26,14 +26,50 @@ class Slow(GenServer):
         return request
 
 
-async def test_init_that_ends_in_the_step_of_the_timeout_but_before_it_counts() -> None:
+async def test_init_that_ends_with_the_time_counts() -> None:
     async with quick_node(clock=VirtualClock()):
-        pid = await start(Slow, 1 - 1e-10, timeout=1)
+        pid = await start(Slow, 1, timeout=1)
         assert await call(pid, "alive") == "alive"
 
 
-async def test_init_that_ends_in_the_step_of_the_timeout_but_after_it_is_too_late() -> None:
+async def test_init_that_ends_a_tick_after_the_time_is_too_late() -> None:
     async with quick_node(clock=VirtualClock()) as node:
         with pytest.raises(StartError, match="got 'timeout'"):
-            await start(Slow, 1 + 1e-10, timeout=1)
+            await start(Slow, 1 + 2 / 128, timeout=1)
         assert node.processes == {}
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_init_that_ends_in_the_very_steps_of_the_timeout_is_one_or_the_other(steps: int) -> None:
+    async with quick_node(clock=VirtualClock()) as node:
+        (outcome,) = await asyncio.gather(start(Steps, steps, timeout=1), return_exceptions=True)
+        if isinstance(outcome, StartError):
+            assert (outcome.reason, node.processes) == ("timeout", {})
+        else:
+            assert await call(outcome, "alive") == "alive"
+
+
+class Steps(Slow):
+    """Its init takes until the tick of the timeout, and then so many steps of the loop."""
+
+    async def init(self, steps: int) -> None:
+        await asyncio.sleep(1 + 1 / 128)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+
+async def test_deadline_that_comes_right_after_init_is_harmless() -> None:
+    async with quick_node(clock=VirtualClock()) as node:
+        starting = begin_start("start()", node, None, Slow, (0,), None, None, 1)
+        pid = await starting.ready()
+        starting.expire()
+        assert await call(pid, "alive") == "alive"
+
+
+async def test_init_that_ends_right_after_the_deadline_counts_when_nobody_has_acted_on_it() -> None:
+    async with quick_node(clock=VirtualClock()) as node:
+        starting = begin_start("start()", node, None, Slow, (0,), None, None, 1)
+        starting.expire()
+        await asyncio.sleep(0.1)  # for init to end
+        pid = await starting.ready()
+        assert await call(pid, "alive") == "alive"

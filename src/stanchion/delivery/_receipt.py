@@ -53,7 +53,7 @@ class Notice(MessageInfo):
     def processed(self) -> None:
         """Nothing: nobody waits."""
 
-    def refused(self, detail: str, *, known: bool, retry: bool) -> None:
+    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         """Tell it as an undeliverable message; one without a clause was told already."""
         if known:
             self._tell(f"rejected: {detail}")
@@ -92,9 +92,10 @@ class Receipt(MessageInfo):
         if not self.future.done():
             self.future.set_result(None)
 
-    def refused(self, detail: str, *, known: bool, retry: bool) -> None:
-        """Fail: the receiver did not process it, and said so."""
-        self._fail(Failure(Reason.REFUSED if known else Reason.INVALID, handled=False, retry=retry, detail=detail))
+    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
+        """Fail: the receiver says so."""
+        reason = Reason.REFUSED if known else Reason.INVALID
+        self._fail(Failure(reason, handled=handled, retry=retry, detail=detail))
 
     def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
         """Fail: the receiver exited."""

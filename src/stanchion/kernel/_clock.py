@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, with the running event loop's timers."""
+    """The machine's clock, with the running event loop's timers; uvloop's may come up to a millisecond early."""
 
     __slots__ = ()
 

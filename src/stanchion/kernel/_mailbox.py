@@ -39,13 +39,14 @@ class Token(Protocol):
         """Take note that the handler returned, or that a plain process asked for its next message."""
         ...
 
-    def refused(self, detail: str, *, known: bool, retry: bool) -> None:
-        """Take note that the receiver will not handle the message, and has not.
+    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
+        """Take note that the receiver did not take the message.
 
         Args:
             detail: Why, for people.
             known: False when the receiver has no clause for such a message, true when it declined this one.
             retry: Whether a later attempt may succeed.
+            handled: Whether it may have been processed all the same.
         """
         ...
 

@@ -141,8 +141,11 @@ def watch(process: Process, watcher: Watcher) -> None:
 
 def unwatch(process: Process, watcher: Watcher) -> None:
     """Take ``watch`` back; harmless when there is none."""
-    if process.watchers is not None:
-        process.watchers.pop(watcher, None)
+    watchers = process.watchers
+    if watchers is not None:
+        watchers.pop(watcher, None)
+        if not watchers:
+            process.watchers = None  # an emptied dict would keep its table
 
 
 class _ExitFuture:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Pid:
     """The identity of one process, valid for ever: a pid of a process that ended never means another one.
 
-    Two pids are equal when they are the same object. A pid keeps neither its process nor its mailbox alive
+    Two pids are equal when they are the same object, and a copy is the same object. A pid keeps neither its process nor its mailbox alive
     once the process has ended.
 
     Attributes:
@@ -22,6 +22,7 @@ class Pid:
         name: The name under which it is registered; after its end, the last one; None when it never had one.
     """
 
+    # _mailbox and _process are for the runtime: the stations above read them, by the allowance in tests/architecture.
     __slots__ = ("__weakref__", "_mailbox", "_process", "id", "name", "node")
 
     def __init__(self, node: str, id: int, mailbox: Mailbox) -> None:
@@ -37,6 +38,12 @@ class Pid:
     def alive(self) -> bool:
         """Whether the process accepts messages at this moment; False from the moment it begins to exit."""
         return not self._mailbox.closed
+
+    def __copy__(self) -> Pid:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Pid:
+        return self
 
     def __repr__(self) -> str:
         return f"<{self.node}.{self.id} {self.name}>" if self.name else f"<{self.node}.{self.id}>"

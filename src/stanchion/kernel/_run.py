@@ -56,7 +56,8 @@ def run_process(
     # A task that is cancelled before its first step never enters its coroutine, which then would tell nobody of the
     # exit. So the coroutine is taken to where its `finally` counts before the task gets it.
     coroutine.send(None)
-    process.task = node.loop.create_task(coroutine, name=repr(process.pid))
+    # Not by the loop's task factory: an eager one would run the process before its maker is done with it.
+    process.task = asyncio.Task(coroutine, loop=node.loop, name=repr(process.pid))
     return process
 
 

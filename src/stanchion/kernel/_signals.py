@@ -78,8 +78,9 @@ def terminate(process: Process, reason: ExitReason) -> None:
     """
     if process.finished or process.exiting == "killed" or (process.exiting is not None and reason != "killed"):
         return
-    if process.exiting is None:
-        process.reaper = process.node.reap_later(process)
     process.exiting = reason
     process.mailbox.closed = True
     process.task.cancel()
+    # After the cancellation, so that even a grace of 0 leaves the task a step to end in.
+    if process.reaper is None:
+        process.reaper = process.node.reap_later(process)

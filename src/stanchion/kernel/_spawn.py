@@ -120,20 +120,23 @@ async def receive(*, timeout: Seconds | None) -> object:
 
     Source: ``receive … after`` of Erlang, without selection.
     """
-    await _end_if_told_to()
+    process = PROCESS.get()
+    if process is not None and process.exiting is not None:
+        # It swallowed its cancellation. The step for the others keeps one that swallows this too from stopping the loop.
+        await asyncio.sleep(0)
+        raise ProcessExit(process.exiting)
     process = current_process("receive()")
     limit = seconds_or_none("receive(timeout)", timeout)
     _check_reader(process)
     acknowledge(process)
-    await _take_turns(process)
+    process.turns -= 1
+    if not process.turns:
+        # One that finds its mailbox filled each time would never wait.
+        process.turns = BURST
+        await asyncio.sleep(0)
     mailbox = process.mailbox
-    try:
-        async with asyncio.timeout(limit):
-            while not mailbox.queue:
-                process.turns = BURST
-                await mailbox.wait()
-    except TimeoutError:
-        raise TimeoutError(f"receive(): expected a message within {limit:g} s, got none") from None
+    if not mailbox.queue:
+        await _message(process, limit)
     envelope = process.handling = mailbox.queue.popleft()
     kind, message, token = envelope
     if kind == STOP:
@@ -143,12 +146,16 @@ async def receive(*, timeout: Seconds | None) -> object:
     return message
 
 
-async def _end_if_told_to() -> None:
-    process = PROCESS.get()
-    if process is not None and process.exiting is not None:
-        # It swallowed its cancellation. The step for the others keeps one that swallows this too from stopping the loop.
-        await asyncio.sleep(0)
-        raise ProcessExit(process.exiting)
+async def _message(process: Process, limit: float | None) -> None:
+    """Wait until there is a message."""
+    mailbox = process.mailbox
+    try:
+        async with asyncio.timeout(limit):
+            while not mailbox.queue:
+                process.turns = BURST
+                await mailbox.wait()
+    except TimeoutError:
+        raise TimeoutError(f"receive(): expected a message within {limit:g} s, got none") from None
 
 
 def _check_reader(process: Process) -> None:
@@ -164,14 +171,6 @@ def _check_reader(process: Process) -> None:
             got="another task of the process that waits for a message already",
             fix="receive in one task, and give the others a process of their own.",
         )
-
-
-async def _take_turns(process: Process) -> None:
-    """Let other tasks run after so many messages; a process that finds its mailbox filled would never wait."""
-    process.turns -= 1
-    if process.turns <= 0:
-        process.turns = BURST
-        await asyncio.sleep(0)
 
 
 def acknowledge(process: Process) -> None:

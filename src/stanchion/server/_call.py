@@ -103,7 +103,7 @@ class Sender:
                 holder.deferred = {}
             holder.deferred[self] = None
 
-    def refused(self, detail: str, *, known: bool, retry: bool) -> None:
+    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         """Give the caller an ``UnhandledRequestError``; a server does this to a request it has no clause for."""
         self._settle(_UNHANDLED)
 

@@ -99,22 +99,26 @@ class Reply(Directive):
 
 
 class Reject(Directive):
-    """Refuse a cast without crashing: the message counts as not processed.
+    """Refuse a cast without crashing.
 
-    ``handle_cast`` returns it. The sender of a supervised send sees the outcome ``rejected`` with the reason
-    ``"refused"``, and tries again when ``retry`` is true. A plain cast that is rejected is a DeadLetter event.
+    ``handle_cast`` returns it. A supervised send fails with the reason ``"refused"``, and is tried again when ``retry``
+    is true. A plain cast that is rejected is a DeadLetter event.
 
     Args:
         detail: Why, for people.
         retry: Whether a later attempt may succeed.
+        handled: Whether the message may have been processed all the same: a request of which nobody knows whether it
+            arrived, say. The outcome is then ``unknown`` and not ``rejected``.
     """
 
-    __slots__ = ("detail", "retry")
-    __match_args__ = ("detail", "retry")
+    __slots__ = ("detail", "handled", "retry")
+    __match_args__ = ("detail", "retry", "handled")
 
-    def __init__(self, detail: str, *, retry: bool = True) -> None:
+    def __init__(self, detail: str, *, retry: bool = True, handled: bool = False) -> None:
         self.detail = detail
         self.retry = retry
+        self.handled = handled
 
     def __repr__(self) -> str:
-        return f"Reject({cut(self.detail)}, retry={self.retry})"
+        handled = ", handled=True" if self.handled else ""
+        return f"Reject({cut(self.detail)}, retry={self.retry}{handled})"

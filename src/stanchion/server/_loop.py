@@ -220,7 +220,7 @@ def _reject(process: Process, message: object, token: Token | None, rejection: R
     if token is None:
         undeliverable(process.node, process.pid, message, f"rejected: {rejection.detail}")
     else:
-        token.refused(rejection.detail, known=True, retry=rejection.retry)
+        token.refused(rejection.detail, known=True, retry=rejection.retry, handled=rejection.handled)
 
 
 def _tell_unhandled(process: Process, envelope: Envelope) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 
 from stanchion._validate import Seconds, cut, seconds, whole_number
 from stanchion.errors import CallSelfError, InvalidOptionError, StopTimeoutError
@@ -143,8 +144,8 @@ def begin_start(
         timeout = server.start_timeout
     limit = _limit(f"{operation[:-1]}timeout)", node, timeout)
 
-    async def body(process: Process) -> None:
-        await serve(process, server, args, starting)
+    def body(process: Process) -> Coroutine[object, object, None]:
+        return serve(process, server, args, starting)
 
     # The process takes its first step after this one.
     starting = Starting(

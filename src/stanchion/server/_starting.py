@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from stanchion.errors import ChildStartError, StartError
 from stanchion.kernel import ExitReason, Pid, Process, terminate, unwatch, wait_exit, watch
@@ -21,8 +22,8 @@ class Starting:
     def __init__(self, process: Process, limit: float | None) -> None:
         self.process = process
         self._limit = limit
-        # None for an init that is done, else the exit reason of a process that ended before.
-        self._done: asyncio.Future[ExitReason | None] = process.node.loop.create_future()
+        # None for an init that is done, else the exit reason of a process that ended before, or that the time is up.
+        self._done: asyncio.Future[ExitReason | Literal["timeout"] | None] = process.node.loop.create_future()
         self._ignored = False
         process.starting = True
         watch(process, self)
@@ -36,22 +37,28 @@ class Starting:
         Cancellation: the half-started process is killed.
         """
         process = self.process
+        bucket = None if self._limit is None else process.node.deadlines.add(self._limit, self)
         try:
-            async with asyncio.timeout(self._limit):
-                reason = await self._done
-        except TimeoutError:
-            if process.starting:
-                terminate(process, "killed")
-                await wait_exit(process.pid, timeout=None)
-                raise self._error("timeout") from None
-            reason = None  # it was ready in the very step of the timeout
+            reason = await self._done
         except asyncio.CancelledError:
             process.starting = True  # nobody waits any more, and its parent is not to hear of it
             terminate(process, "killed")
             raise
-        if reason is None:
+        finally:
+            if bucket is not None:
+                bucket.pop(self, None)
+        # An init that was done in the very step of the timeout is done.
+        if reason is None or (reason == "timeout" and not process.starting):
             return process.pid
+        if reason == "timeout":
+            terminate(process, "killed")
+            await wait_exit(process.pid, timeout=None)
         raise self._error(reason)
+
+    def expire(self) -> None:
+        """Let the starter go because the time is up; the deadline calls this."""
+        if not self._done.done():
+            self._done.set_result("timeout")
 
     def succeeded(self) -> None:
         """Let the starter go on; the server calls this when its init is done."""
@@ -69,7 +76,7 @@ class Starting:
         if not self._done.done():
             self._done.set_result(reason)
 
-    def _error(self, reason: ExitReason | str) -> StartError:
+    def _error(self, reason: ExitReason | Literal["timeout"]) -> StartError:
         if isinstance(reason, ChildStartError):
             return reason  # of a supervisor: it says more than that the supervisor did not start
         if reason == "timeout":
