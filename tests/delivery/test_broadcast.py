@@ -152,3 +152,20 @@ async def test_broadcast_gives_it_to_nobody_when_one_ref_is_wrong(new_node):
         with pytest.raises(InvalidOptionError):
             await st.broadcast_supervised([good, 42], "hello")
         assert await st.call(good, "log") == []
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_all_or_nothing_takes_everything_back_when_it_is_cancelled(new_node, steps):
+    async with new_node():
+        busy = [await st.start(Recorder) for _ in range(3)]
+        for pid in busy:
+            st.cast(pid, ("sleep", 10))
+        await asyncio.sleep(0.1)
+        sending = asyncio.create_task(st.broadcast_supervised(busy, "hello", strategy="all_or_nothing"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await asyncio.sleep(60)
+        assert ["hello" in await st.call(pid, "log") for pid in busy] == [False, False, False]

@@ -12,6 +12,7 @@ import stanchion as st
 from stanchion.dead_letters import DeadLetterQueue, EncodedMessage, MemoryStore
 from stanchion.delivery import Redelivery
 from stanchion.errors import InvalidOptionError, StoreError
+from stanchion.testing import VirtualClock
 from tests.delivery.servers import Flaky, Recorder
 
 SLOW = st.Backoff(initial=30, factor=1, maximum=30, jitter=0)
@@ -150,6 +151,112 @@ async def test_claim_is_released_when_redelivery_is_ended_in_the_middle(new_node
         assert (letter.state, letter.redeliveries) == ("waiting", 0)
 
 
+async def test_delivered_letter_is_noted_as_such_when_redelivery_is_ended_meanwhile(new_node):
+    store = SlowStore()
+    async with new_node(dead_letters=queue(store)) as node:
+        redelivery = next(iter(node.processes.values())).pid
+        pid = await st.start(Recorder, name="server")
+        id = await node.dead_letters.replay(await lost("nobody"), recipient="server")
+        await asyncio.sleep(0.1)
+        store.seconds = 2
+        await asyncio.sleep(1)
+        assert await st.call(pid, "log") == ["hello"]
+        st.exit(redelivery)
+        await st.wait_exit(redelivery, timeout=4)
+        assert (await node.dead_letters.get(id)).state == "delivered"
+
+
+class SlowStore(MemoryStore):
+    """Takes its time to write."""
+
+    seconds = 0.0
+
+    async def write(self, writes):
+        await asyncio.sleep(self.seconds)
+        return await super().write(writes)
+
+
+async def test_claim_that_cannot_be_released_ends_by_itself(new_node):
+    store = KeptStore()
+    async with new_node(dead_letters=queue(store)) as node:
+        redelivery = next(iter(node.processes.values())).pid
+        await st.start(Recorder, name="server")
+        id = await node.dead_letters.replay(await lost("nobody", ("sleep", 4)), recipient="server")
+        await asyncio.sleep(0.2)
+        store.failing = True
+        st.exit(redelivery)
+        await st.wait_exit(redelivery, timeout=1)
+        assert (await node.dead_letters.get(id)).state == "retrying"
+
+
+async def test_letter_is_not_sent_twice_at_a_time_when_the_clock_ends_its_claim(new_node):
+    clock = JumpingClock()
+    async with st.Node(clock=clock, block_threshold=None, dead_letters=queue()) as node:
+        pid = await st.start(Recorder, name="server")
+        id = await node.dead_letters.replay(await lost("nobody", ("sleep", 4)), recipient="server")
+        await asyncio.sleep(0.2)
+        clock.jump = 3600.0
+        await asyncio.sleep(8)
+        assert await st.call(pid, "log") == [("sleep", 4)]
+        assert (await node.dead_letters.get(id)).state == "delivered"
+
+
+class JumpingClock(VirtualClock):
+    """Its wall clock can be set."""
+
+    jump = 0.0
+
+    def time(self):
+        return super().time() + self.jump
+
+
+class Leaving(st.GenServer):
+    """Takes its time to end."""
+
+    def init(self) -> None:
+        st.trap_exit()
+
+    async def terminate(self, reason: object) -> None:
+        await asyncio.sleep(20)
+
+
+async def test_letter_is_not_charged_for_a_recipient_that_was_stopped_before_it(new_node):
+    store = KeptStore()
+    async with new_node(dead_letters=queue(store)) as node:
+        await st.start(Leaving)
+        store.seconds = 2
+        id = await node.dead_letters.replay(await lost("nobody"), recipient="server")
+        await asyncio.sleep(1)  # the letter is being claimed when the node begins to stop
+    async with queue(store) as letters:
+        letter = await letters.get(id)
+        assert (letter.state, letter.redeliveries) == ("waiting", 0)
+
+
+async def test_redelivery_ends_quietly_when_its_queue_is_closed_while_it_claims(new_node, caplog):
+    store = KeptStore()
+    async with new_node(dead_letters=queue(store)) as node:
+        await asyncio.sleep(5)
+        store.seconds = 2
+        await asyncio.sleep(2)
+        await node.dead_letters.close()
+        await asyncio.sleep(5)
+        assert node.processes == {}
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_redelivery_goes_on_when_a_store_raises_something_of_its_own(new_node, caplog):
+    store = KeptStore()
+    async with new_node(dead_letters=queue(store)) as node:
+        id = await lost("server")
+        await st.start(Recorder, name="server")
+        store.raising = ConnectionError("reset")
+        await asyncio.sleep(40)
+        assert "dead letters cannot be read; looking again in 1 s" in caplog.messages
+        store.raising = None
+        await asyncio.sleep(10)
+        assert (await node.dead_letters.get(id)).state == "delivered"
+
+
 async def test_letter_waits_again_when_the_node_stops_while_it_is_handled(new_node):
     store = KeptStore()
     async with new_node(dead_letters=queue(store)) as node:
@@ -166,11 +273,16 @@ class KeptStore(MemoryStore):
     """Keeps its letters when it is closed, and fails when told to."""
 
     failing = False
+    raising: Exception | None = None
+    seconds = 0.0  # that each claim takes
 
     async def close(self):
         """Keep everything."""
 
     async def due(self, now, limit):
+        await asyncio.sleep(self.seconds)
+        if self.raising:
+            raise self.raising
         if self.failing:
             raise StoreError("memory:", expected="letters", got="nothing")
         return await super().due(now, limit)

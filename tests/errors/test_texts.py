@@ -71,23 +71,31 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
         ),
         (
             NoNodeError("start()"),
-            ("start(): expected a running node, got none in this context\n"
-            "Fix: run it inside `async with stanchion.Node():`, or inside a process, or pass a pid."),
+            (
+                "start(): expected a running node, got none in this context\n"
+                "Fix: run it inside `async with stanchion.Node():`, or inside a process, or pass a pid."
+            ),
         ),
         (
             NodeStateError("shop", operation="start of Clerk", expected="a running node", got="stopped"),
-            ("start of Clerk on node 'shop': expected a running node, got one that is stopped\n"
-            "Fix: make a new Node for each `async with`, and start processes inside the block."),
+            (
+                "start of Clerk on node 'shop': expected a running node, got one that is stopped\n"
+                "Fix: make a new Node for each `async with`, and start processes inside the block."
+            ),
         ),
         (
             NotInProcessError("monitor()"),
-            ("monitor(): expected to run inside a process, got code outside of all processes\n"
-            "Fix: call it from a GenServer callback or from a function started by stanchion.spawn()."),
+            (
+                "monitor(): expected to run inside a process, got code outside of all processes\n"
+                "Fix: call it from a GenServer callback or from a function started by stanchion.spawn()."
+            ),
         ),
         (
             NotInProcessError("monitor()", ended="Clerk <shop.1>"),
-            ("monitor(): expected to run inside a process, got code that outlived its process Clerk <shop.1>\n"
-            "Fix: let the process wait for the tasks that it starts, or give them a process of their own."),
+            (
+                "monitor(): expected to run inside a process, got code that outlived its process Clerk <shop.1>\n"
+                "Fix: let the process wait for the tasks that it starts, or give them a process of their own."
+            ),
         ),
         (
             ReceiveError("Clerk <shop.1>", got="another reader", fix="read once."),
@@ -95,14 +103,18 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
         ),
         (
             NameTakenError("clerk", "<shop.1 clerk>"),
-            ("name 'clerk': expected a free name, got one held by <shop.1 clerk>\n"
-            "Fix: choose another name, or stop the process that holds it first."),
+            (
+                "name 'clerk': expected a free name, got one held by <shop.1 clerk>\n"
+                "Fix: choose another name, or stop the process that holds it first."
+            ),
         ),
         (
             CallTimeoutError(target="<shop.1>", request="'r'", timeout=2.5),
-            ("call to <shop.1>: expected a reply to 'r' within 2.5 s, got none\n"
-            "Fix: if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
-            "use cast, or reply later."),
+            (
+                "call to <shop.1>: expected a reply to 'r' within 2.5 s, got none\n"
+                "Fix: if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
+                "use cast, or reply later."
+            ),
         ),
         (
             CallExitError(target="'clerk'", request="'r'", reason="noproc", handled=False),
@@ -118,23 +130,31 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
         ),
         (
             CallRefusedError(target="<shop.1>", request="'r'", limit=10),
-            ("call to <shop.1>: expected room in its mailbox for 'r', got a full one (10 messages)\n"
-            "Fix: call again later, slow the callers down, or start the process with a larger mailbox=."),
+            (
+                "call to <shop.1>: expected room in its mailbox for 'r', got a full one (10 messages)\n"
+                "Fix: call again later, slow the callers down, or start the process with a larger mailbox=."
+            ),
         ),
         (
             CallSelfError(target="<shop.1>", request="'r'"),
-            ("call to <shop.1>: expected another process, got the calling process itself with 'r'\n"
-            "Fix: call the method directly, or cast to yourself and go on."),
+            (
+                "call to <shop.1>: expected another process, got the calling process itself with 'r'\n"
+                "Fix: call the method directly, or cast to yourself and go on."
+            ),
         ),
         (
             StopTimeoutError("<shop.1>", timeout=5.0),
-            ("stop of <shop.1>: expected its end within 5 s, got none\n"
-            "Fix: pass a longer timeout=, or end it at once with exit(pid, 'kill')."),
+            (
+                "stop of <shop.1>: expected its end within 5 s, got none\n"
+                "Fix: pass a longer timeout=, or end it at once with exit(pid, 'kill')."
+            ),
         ),
         (
             UnhandledRequestError(target="<shop.1>", request="'r'", server="Clerk"),
-            ("call to <shop.1>: expected Clerk.handle_call() to know the request, got 'r'\n"
-            "Fix: add a clause for it to Clerk.handle_call(), or send what it knows."),
+            (
+                "call to <shop.1>: expected Clerk.handle_call() to know the request, got 'r'\n"
+                "Fix: add a clause for it to Clerk.handle_call(), or send what it knows."
+            ),
         ),
         (
             BadReturnError("Clerk.handle_cast", expected="None", got="3"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 
 import pytest
 
@@ -92,9 +91,7 @@ async def cancelled_task() -> None:
 
 
 @pytest.mark.parametrize("awaits", [cancelled_future, cancelled_task])
-async def test_process_that_awaits_something_cancelled_crashes(
-    awaits, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_process_that_awaits_something_cancelled_crashes(awaits, caplog: pytest.LogCaptureFixture) -> None:
     async with quick_node():
         reason = await wait_exit(spawn(awaits), timeout=1)
         assert isinstance(reason, asyncio.CancelledError)
@@ -165,7 +162,7 @@ async def test_exit_event_tells_who_why_and_how_much_was_left() -> None:
         ]
 
 
-async def test_process_sees_the_context_of_whoever_spawned_it() -> None:
+async def test_task_of_a_process_is_named_after_it() -> None:
     async with quick_node():
         names: list[str] = []
 
@@ -178,18 +175,17 @@ async def test_process_sees_the_context_of_whoever_spawned_it() -> None:
         assert names == ["<test.1>"]
 
 
-def test_unfinished_process_is_told_of_when_its_coroutine_is_thrown_away() -> None:
-    async def main() -> Coroutine[object, object, object]:
-        node = quick_node()
-        await node.__aenter__()
+async def test_unfinished_process_is_told_of_when_its_coroutine_is_thrown_away() -> None:
+    async with quick_node() as node:
         pid = spawn(sleeper)
-        coroutine = process_of(pid).task.get_coro()
+        task = process_of(pid).task
+        coroutine = task.get_coro()
+        assert coroutine is not None
         coroutine.close()
         assert not pid.alive
-        await node.__aexit__(None, None, None)
-        return coroutine
-
-    asyncio.run(main()).close()
+        assert node.processes == {}
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await task
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,9 @@ async def test_message_to_the_dead_outside_of_every_node_is_logged(caplog: pytes
     async with quick_node():
         pid = spawn(sleeper)
     cast(pid, "late")
-    assert [record.getMessage() for record in caplog.records] == ["message to <test.1> was not handled (noproc): 'late'"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "message to <test.1> was not handled (noproc): 'late'"
+    ]
 
 
 async def test_log_holds_back_a_storm_and_counts_it(caplog: pytest.LogCaptureFixture) -> None:

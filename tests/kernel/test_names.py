@@ -66,7 +66,9 @@ async def test_init_may_register_itself() -> None:
 async def test_register_refuses_a_name_that_is_held() -> None:
     async with quick_node():
         spawn(sleeper, name="clerk")
-        with pytest.raises(NameTakenError, match=r"^name 'clerk': expected a free name, got one held by <test.1 clerk>"):
+        with pytest.raises(
+            NameTakenError, match=r"^name 'clerk': expected a free name, got one held by <test.1 clerk>"
+        ):
             register("clerk", spawn(sleeper))
 
 

@@ -177,11 +177,15 @@ async def test_orphan_that_traps_exits_stops_for_the_node() -> None:
 
 async def test_exception_in_the_block_comes_out_after_everything_is_closed() -> None:
     log: list[str] = []
-    with pytest.raises(KeyError):
+
+    async def main() -> None:
         async with quick_node(services=[Noted(log, "a")]):
             spawn(leaver, log, "process")
             await steps()
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await main()
     assert log == ["+a", "-process", "-a"]
 
 

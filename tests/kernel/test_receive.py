@@ -180,7 +180,9 @@ async def test_second_reader_is_refused_and_the_first_goes_on() -> None:
 
 async def test_receive_belongs_to_processes() -> None:
     async with quick_node():
-        with pytest.raises(NotInProcessError, match=r"^receive\(\): expected to run inside a process, got code outside"):
+        with pytest.raises(
+            NotInProcessError, match=r"^receive\(\): expected to run inside a process, got code outside"
+        ):
             await receive(timeout=None)
 
 

@@ -63,7 +63,10 @@ async def test_runaway_is_reported_with_the_place_where_it_waits(caplog: pytest.
             "linger <test.1 deaf> was told to exit ('killed') and its task did not end within 0.05 s: it is declared dead. "
             "Its code swallows CancelledError or waits in a finally; fix it at: "
         )
-        assert f"{__file__}:{linger.__code__.co_firstlineno + 5} > {__file__}:{swallow.__code__.co_firstlineno + 4} > " in text
+        assert (
+            f"{__file__}:{linger.__code__.co_firstlineno + 5} > {__file__}:{swallow.__code__.co_firstlineno + 4} > "
+            in text
+        )
         assert events.told == [
             (PROCESS_RUNAWAY, {"grace": 0.05}, {"node": "test", "pid": pid, "name": "deaf", "reason": "killed"})
         ]

@@ -192,6 +192,8 @@ async def test_spawn_is_refused_while_the_node_stops() -> None:
         spawn(body)
         await steps()
     assert errors == [
-        ("start of sleeper on node 'test': expected a running node, got one that is stopping\n"
-        "Fix: make a new Node for each `async with`, and start processes inside the block.")
+        (
+            "start of sleeper on node 'test': expected a running node, got one that is stopping\n"
+            "Fix: make a new Node for each `async with`, and start processes inside the block."
+        )
     ]

@@ -85,7 +85,7 @@ async def test_handler_that_blocks_is_reported_with_process_message_and_stack(
 async def test_one_block_is_one_report(caplog: pytest.LogCaptureFixture) -> None:
     async with blocked_node():
         block(lambda: bool(reports(caplog)))
-        time.sleep(5 * THRESHOLD)
+        time.sleep(5 * THRESHOLD)  # noqa: ASYNC251  # this is the block
         await asyncio.sleep(0)
         assert len(reports(caplog)) == 1
 
@@ -143,7 +143,7 @@ async def test_watchdog_ends_when_a_service_does_not_open() -> None:
 
         async def close(self) -> None: ...
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         async with quick_node(block_threshold=THRESHOLD, services=[Broken()]):
             pass
     assert watchdogs() == []
@@ -165,7 +165,9 @@ def test_watchdog_ends_when_its_loop_is_closed() -> None:
     assert not watchdog._thread.is_alive()
 
 
-async def test_report_that_comes_when_the_loop_is_closed_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+async def test_report_that_comes_when_the_loop_is_closed_is_dropped(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with blocked_node() as node:
         Events(node, HANDLER_BLOCKED)
 
@@ -174,9 +176,9 @@ async def test_report_that_comes_when_the_loop_is_closed_is_dropped(caplog: pyte
 
         watchdog = node._watchdog
         assert watchdog is not None
-        loop, node.loop = node.loop, type("Loop", (), {"call_soon_threadsafe": closed})()
-        watchdog._report()
-        node.loop = loop
+        with monkeypatch.context() as patch:
+            patch.setattr(node, "loop", type("Loop", (), {"call_soon_threadsafe": closed})())
+            watchdog._report()
         assert len(reports(caplog)) == 1
 
 

@@ -16,7 +16,7 @@ async def finished(result: Any) -> Any:
 class By(GenServer):
     """A server that is told by its messages what to do: each is a function of the server, or an async one."""
 
-    def init(self, *args: Any) -> Any:
+    def init(self, *args: Any, **_: Any) -> Any:
         self.state: list[Any] = []
         return args[0](self) if args else None
 

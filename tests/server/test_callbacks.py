@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -113,8 +114,12 @@ async def test_handle_info_gets_down_and_exit_messages() -> None:
         exit(other, "kill")
         stranger = spawn(lambda: asyncio.sleep(0, exit(pid, "shutdown")))
         await wait_exit(stranger, timeout=1)
-        ref, state = await call(pid, lambda server: (server.ref, server.state))
-        assert sorted(state, key=repr) == sorted([Down(ref, other, "killed", None), Exit(stranger, "shutdown")], key=repr)
+        told: list[Any] = []
+        await call(pid, lambda server: told.extend([server.ref, server.state]))
+        ref, state = told
+        assert sorted(state, key=repr) == sorted(
+            [Down(ref, other, "killed", None), Exit(stranger, "shutdown")], key=repr
+        )
 
 
 @pytest.mark.parametrize("send_it", [cast, send])

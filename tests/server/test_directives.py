@@ -50,15 +50,20 @@ def test_directives_show_how_they_are_written(value: object, text: str) -> None:
 
 
 def test_directives_can_be_matched() -> None:
-    match Reply("value", then=Continue("arg")):
-        case Reply(value, Continue(arg)):
-            assert (value, arg) == ("value", "arg")
-    match Reject("detail", retry=False):
-        case Reject(detail, retry):
-            assert (detail, retry) == ("detail", False)
-    match Stop("shutdown"):
-        case Stop(reason):
-            assert reason == "shutdown"
+    def matched(directive: object) -> object:
+        match directive:
+            case Reply(value, Continue(arg)):
+                return value, arg
+            case Reject(detail, retry):
+                return detail, retry
+            case Stop(reason):
+                return reason
+            case _:
+                return None
+
+    assert matched(Reply("value", then=Continue("arg"))) == ("value", "arg")
+    assert matched(Reject("detail", retry=False)) == ("detail", False)
+    assert matched(Stop("shutdown")) == "shutdown"
 
 
 def test_reply_refuses_another_then() -> None:
@@ -137,8 +142,10 @@ async def test_continue_without_handle_continue_says_what_is_missing() -> None:
         exits = Events(node, PROCESS_EXIT)
         await start(Unfinished)
         assert [str(reason) for reason in exits.all("reason")] == [
-            (f"Unfinished.handle_continue(): expected {STEER} as its return value, got UNHANDLED\n"
-            "Fix: write handle_continue(self, arg) in Unfinished, which returned Continue(...).")
+            (
+                f"Unfinished.handle_continue(): expected {STEER} as its return value, got UNHANDLED\n"
+                "Fix: write handle_continue(self, arg) in Unfinished, which returned Continue(...)."
+            )
         ]
 
 

@@ -184,7 +184,7 @@ async def test_callers_whose_reply_was_put_off_hear_of_the_servers_exit_in_order
         heard: list[int] = []
 
         async def caller(number: int) -> None:
-            with pytest.raises(CallExitError, match="got its exit with reason 'shutdown'$"):
+            with pytest.raises(CallExitError, match=r"got its exit with reason 'shutdown'$"):
                 await call(pid, number, timeout=None)
             heard.append(number)
 
@@ -234,7 +234,7 @@ async def test_waiting_callers_behind_a_stop_are_refused() -> None:
         first = asyncio.create_task(call(pid, returns(Reply("bye", then=Stop("shutdown")))))
         second = asyncio.create_task(call(pid, hang, timeout=None))
         assert await first == "bye"
-        with pytest.raises(CallExitError, match="reason 'shutdown'; the request was not handled$"):
+        with pytest.raises(CallExitError, match=r"reason 'shutdown'; the request was not handled$"):
             await second
 
 

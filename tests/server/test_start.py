@@ -103,8 +103,7 @@ async def test_init_that_returns_something_else_is_a_start_error(result: object)
             await start(By, returns(result))
         assert isinstance(caught.value.reason, BadReturnError)
         assert str(caught.value.reason) == (
-            "By.init(): expected None, Continue(...), Stop(...) or IGNORE as its return value, "
-            f"got {result!r}"
+            f"By.init(): expected None, Continue(...), Stop(...) or IGNORE as its return value, got {result!r}"
         )
 
 
@@ -245,7 +244,7 @@ async def test_init_may_register_itself() -> None:
 async def test_taken_name_is_refused_before_init_runs() -> None:
     async with quick_node() as node:
         await start(Counter, name="counter")
-        with pytest.raises(NameTakenError, match="got one held by <test.1 counter>"):
+        with pytest.raises(NameTakenError, match=r"got one held by <test\.1 counter>"):
             await start(By, raises(AssertionError("ran")), name="counter")
         assert len(node.processes) == 1
 
@@ -321,7 +320,9 @@ async def test_start_is_refused_when_the_node_has_stopped() -> None:
         task = asyncio.create_task(late())
         await steps()
     gate.set()
-    with pytest.raises(NodeStateError, match="start of Counter on node 'test': expected a running node, got one that is stopped"):
+    with pytest.raises(
+        NodeStateError, match="start of Counter on node 'test': expected a running node, got one that is stopped"
+    ):
         await task
 
 

@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from stanchion.errors import StartError
+from stanchion.kernel import Pid
 from stanchion.server import GenServer, begin_start, call, start
 from stanchion.testing import VirtualClock, VirtualTimeLoop
 from tests.kernel.helpers import quick_node
@@ -46,15 +47,16 @@ async def test_init_that_ends_in_the_very_steps_of_the_timeout_is_one_or_the_oth
         if isinstance(outcome, StartError):
             assert (outcome.reason, node.processes) == ("timeout", {})
         else:
+            assert isinstance(outcome, Pid)
             assert await call(outcome, "alive") == "alive"
 
 
 class Steps(Slow):
     """Its init takes until the tick of the timeout, and then so many steps of the loop."""
 
-    async def init(self, steps: int) -> None:
+    async def init(self, seconds: float) -> None:
         await asyncio.sleep(1 + 1 / 128)
-        for _ in range(steps):
+        for _ in range(int(seconds)):
             await asyncio.sleep(0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,9 @@ async def cancelled_future(_) -> None:
     await future
 
 
-@pytest.mark.parametrize("message", [raises(ValueError("x")), raises(BaseExceptionGroup("g", [KeyError()])), cancelled_future])
+@pytest.mark.parametrize(
+    "message", [raises(ValueError("x")), raises(BaseExceptionGroup("g", [KeyError()])), cancelled_future]
+)
 async def test_crash_runs_terminate_with_the_exception(message) -> None:
     async with quick_node():
         log: list[object] = []
@@ -193,7 +196,7 @@ async def test_parents_exit_signal_runs_terminate_where_exits_are_trapped() -> N
 
 async def test_exit_signal_of_a_stranger_is_a_message_where_exits_are_trapped() -> None:
     async with quick_node():
-        log: list[object] = []
+        log: list[Any] = []
         pid = await start(Ends, log, trap_exit)
         stranger = spawn(lambda: asyncio.sleep(0, exit(pid, "shutdown")))
         await wait_exit(stranger, timeout=1)
@@ -312,7 +315,7 @@ async def swallowing(_) -> str:
     return "swallowed"
 
 
-@pytest.mark.parametrize("kind", ["call", "cast", "continue"])
+@pytest.mark.parametrize("kind", ["cast", "continue"])
 async def test_server_whose_handler_swallows_its_exit_ends_when_the_handler_returns(kind: str) -> None:
     async with quick_node(exit_grace=10):
         log: list[object] = []
@@ -321,18 +324,21 @@ async def test_server_whose_handler_swallows_its_exit_ends_when_the_handler_retu
         async def swallow(server):
             await swallowing(server)
 
-        if kind == "call":
-            waiting = asyncio.create_task(call(pid, swallowing))
-        elif kind == "cast":
-            cast(pid, swallow)
-        else:
-            cast(pid, returns(Continue(swallow)))
+        cast(pid, swallow if kind == "cast" else returns(Continue(swallow)))
         await steps()
         exit(pid, "shutdown")
         assert await wait_exit(pid, timeout=1) == "shutdown"
         assert log == []
-        if kind == "call":
-            assert await waiting == "swallowed"
+
+
+async def test_caller_gets_the_reply_of_a_handler_that_swallowed_its_exit() -> None:
+    async with quick_node(exit_grace=10):
+        pid = await start(By)
+        waiting = asyncio.create_task(call(pid, swallowing))
+        await steps()
+        exit(pid, "shutdown")
+        assert await wait_exit(pid, timeout=1) == "shutdown"
+        assert await waiting == "swallowed"
 
 
 async def test_stop_of_a_plain_process_works_when_it_receives() -> None:
@@ -376,9 +382,7 @@ async def test_stop_refuses_a_wrong_timeout() -> None:
         pid = spawn(sleeper)
         with pytest.raises(InvalidOptionError) as caught:
             await stop(pid, timeout=-1)
-        assert str(caught.value) == (
-            "stop(timeout): expected seconds >= 0 as a finite number, or a timedelta, got -1"
-        )
+        assert str(caught.value) == ("stop(timeout): expected seconds >= 0 as a finite number, or a timedelta, got -1")
         assert not process_of(pid).mailbox.queue
 
 

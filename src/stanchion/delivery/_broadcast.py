@@ -147,15 +147,24 @@ async def _all_or_nothing(sendings: list[Sending]) -> list[Delivery]:
                 for sending, process in zip(sendings, processes, strict=True)
                 if process is not None
             ]
-            return await asyncio.gather(
-                *(sending.after_acceptance(process, envelope) for sending, process, envelope in accepted)
-            )
+            try:
+                return await asyncio.gather(
+                    *(sending.after_acceptance(process, envelope) for sending, process, envelope in accepted)
+                )
+            except asyncio.CancelledError:
+                # Those whose task was cancelled before its first step could not do it themselves.
+                for _, process, envelope in accepted:
+                    process.mailbox.withdraw(envelope)
+                raise
         for sending in sendings:
             sending.attempts += 1
-        delays = [sending.failed(refusal or _ABORTED) for sending, refusal in zip(sendings, refusals, strict=True)]
+        failures = [refusal or _ABORTED for refusal in refusals]
+        delays = [sending.failed(failure) for sending, failure in zip(sendings, failures, strict=True)]
         waits = [delay for delay in delays if delay is not None]
         if len(waits) < len(delays):
             return [sending.given_up() for sending in sendings]
+        for sending, failure in zip(sendings, failures, strict=True):
+            sending.tell_retry(failure, max(waits))
         await asyncio.sleep(max(waits))
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stanchion._validate import Seconds, seconds, whole_number
+from stanchion.delivery._delivery import Reason
 from stanchion.delivery._options import Options
 from stanchion.delivery._send import redeliver
-from stanchion.errors import DeadLetterError, DeadLettersClosedError, MessageDecodeError, StoreError
+from stanchion.errors import DeadLetterError, DeadLettersClosedError, MessageDecodeError
 from stanchion.kernel import Node, Process, run_process
 from stanchion.server import POLICY, Policy
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
 
 _log = logging.getLogger("stanchion.redelivery")
+
+_Settle = Callable[[], Coroutine[object, object, object]]
+"""Notes the outcome of an attempt in the queue."""
 
 # Between two looks at the queue, so that a storm of new letters is not a storm of queries.
 _SHORTEST_PAUSE: Final = 0.05
@@ -58,27 +64,28 @@ class Redelivery:
         """Nothing: the process ended with the others; what it held claimed is released."""
 
     async def _run(self, process: Process) -> None:
-        under_way: set[asyncio.Task[None]] = set()
+        under_way = _UnderWay()
         try:
             with suppress(DeadLettersClosedError):  # closed under us: there is nothing left to do
                 await self._work(process.node, under_way)
         finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            for id in await under_way.end():
+                with suppress(DeadLetterError):  # its claim ends by itself
+                    await self._queue.release(id)
 
-    async def _work(self, node: Node, under_way: set[asyncio.Task[None]]) -> None:
+    async def _work(self, node: Node, under_way: _UnderWay) -> None:
         await self._wait(self._queue.changes, self._poll)
-        while True:
+        # A node that stops has stopped the recipients: what is due waits for the next one.
+        while node.running:
             seen = self._queue.changes
             pause = self._poll
             try:
                 for letter in await self._claim(node, self._concurrency - len(under_way)):
-                    task = node.loop.create_task(self._redeliver(node, letter))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
+                    under_way.begin(letter.id, self._attempt(node, letter), self._settle)
                 pause = await self._pause(node)
-            except StoreError:
+            except DeadLettersClosedError:
+                raise
+            except Exception:  # whatever a store raises, the letters in it are not to wait for ever
                 _log.exception("dead letters cannot be read; looking again in %g s", pause)
             await self._wait(seen, pause)
 
@@ -102,30 +109,78 @@ class Redelivery:
             async with asyncio.timeout(pause - _SHORTEST_PAUSE):
                 await self._queue.wait_changed(seen)
 
-    async def _redeliver(self, node: Node, letter: DeadLetter) -> None:
-        """Make one attempt, and note in the queue what became of it."""
-        try:
-            await self._attempt(node, letter)
-        except asyncio.CancelledError:
-            await self._queue.release(letter.id)
-            raise
-        except DeadLetterError:
-            # Its claim ends by itself, and it will be claimed again.
-            _log.exception("dead letter %s: the outcome of its redelivery could not be stored", letter.id)
-        except Exception:
-            # One bad letter stops no other; its claim ends by itself, which counts as a failed redelivery.
-            _log.exception("dead letter %s: its redelivery failed in an unexpected way", letter.id)
-
-    async def _attempt(self, node: Node, letter: DeadLetter) -> None:
+    async def _attempt(self, node: Node, letter: DeadLetter) -> _Settle:
+        """Make one attempt; return what to note in the queue."""
+        id = letter.id
         try:
             message = letter.message()
         except MessageDecodeError as error:
-            await self._queue.failed(letter.id, reason="invalid", error=str(error), final=True)
-            return
+            return partial(self._queue.failed, id, reason="invalid", error=str(error), final=True)
         once = Options(timeout=self._limit(node), retries=0, deadline=None, on_error="ignore", metadata=letter.metadata)
-        delivery = await redeliver(node, letter.recipient, message, once, letter.message_id or letter.id)
+        delivery = await redeliver(node, letter.recipient, message, once, letter.message_id or id)
         failure = delivery.failure
         if failure is None:
-            await self._queue.delivered(letter.id)
-        else:
-            await self._queue.failed(letter.id, reason=str(failure.reason), error=failure.text, final=not failure.retry)
+            return partial(self._queue.delivered, id)
+        if failure.reason is Reason.NOPROC and not node.running:
+            return partial(self._queue.release, id)  # its recipient was stopped before this: no failure of the letter
+        final = not failure.retry
+        return partial(self._queue.failed, id, reason=str(failure.reason), error=failure.text, final=final)
+
+    async def _settle(self, id: str, attempt: asyncio.Task[_Settle]) -> None:
+        """Note in the queue what became of an attempt that was not cancelled."""
+        try:
+            await attempt.result()()
+        except DeadLetterError:
+            # Its claim ends by itself, and it will be claimed again.
+            _log.exception("dead letter %s: the outcome of its redelivery could not be stored", id)
+        except Exception:
+            # One bad letter stops no other; its claim ends by itself, which counts as a failed redelivery.
+            _log.exception("dead letter %s: its redelivery failed in an unexpected way", id)
+
+
+class _UnderWay:
+    """The letters that are claimed and not settled.
+
+    Each goes through two tasks: its attempt, which may be cancelled, and then the settling, which must not be, since a
+    letter that was delivered and is not noted as such is delivered again.
+    """
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, asyncio.Task[_Settle]] = {}
+        self._settling: dict[str, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._attempts) + len(self._settling)
+
+    def begin(
+        self,
+        id: str,
+        attempt: Coroutine[object, object, _Settle],
+        settle: Callable[[str, asyncio.Task[_Settle]], Coroutine[object, object, None]],
+    ) -> None:
+        """Begin with a letter; one that is under way already, its claim having ended meanwhile, is left to that."""
+        if id in self._attempts or id in self._settling:
+            attempt.close()
+            return
+
+        def settled(task: asyncio.Task[None]) -> None:
+            del self._settling[id]
+
+        def attempted(task: asyncio.Task[_Settle]) -> None:
+            if not task.cancelled():
+                del self._attempts[id]
+                self._settling[id] = asyncio.get_running_loop().create_task(settle(id, task))
+                self._settling[id].add_done_callback(settled)
+
+        self._attempts[id] = asyncio.get_running_loop().create_task(attempt)
+        self._attempts[id].add_done_callback(attempted)
+
+    async def end(self) -> list[str]:
+        """Cancel the attempts, wait until the others are settled, and return the letters that were not."""
+        for attempt in self._attempts.values():
+            attempt.cancel()
+        await asyncio.sleep(0)  # for the callbacks of those that were done already
+        while waiting := [*self._settling.values(), *(task for task in self._attempts.values() if not task.done())]:
+            await asyncio.wait(waiting)
+            await asyncio.sleep(0)
+        return list(self._attempts)

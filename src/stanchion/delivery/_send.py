@@ -59,10 +59,10 @@ async def send_supervised(
             ``on_error="dead_letter"`` on a node without a dead-letter queue. Nothing was sent.
         DeliveryError: not confirmed, and ``on_error="raise"``; or the dead letter could not be stored, which is then
             its ``__cause__``. The message is the caller's again.
-        NoNodeError: a name, outside of every node.
+        NoNodeError: a name, or the pid of a process that has ended, outside of every node.
 
     Cancellation: a message that still waits in the mailbox is taken back; one whose handler has begun may be processed.
-        No dead letter is made: the message is the caller's again.
+        The message is the caller's again, unless its dead letter was being stored just then: that is stored all the same.
 
     Delivery: at least once until confirmed or given up: an attempt that timed out may have been processed, and the next
         one is processed again. ``message_info().message_id`` is the same in all attempts.

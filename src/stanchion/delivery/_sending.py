@@ -54,6 +54,7 @@ class Sending:
             delay = self.failed(failure)
             if delay is None:
                 return self.given_up()
+            self.tell_retry(failure, delay)
             await asyncio.sleep(delay)
             failure = await self._attempt()
         return self._end(Outcome.CONFIRMED)
@@ -76,10 +77,7 @@ class Sending:
         """Record a failed attempt; return the seconds until the next one, or None when there is none."""
         self._handled = self._handled or failure.handled
         self.failures.append((self._node.clock.time(), failure))
-        delay = self._delay_before_next(failure)
-        if delay is not None:
-            self._tell_retry(failure, delay)
-        return delay
+        return self._delay_before_next(failure)
 
     def given_up(self) -> Delivery:
         """Return the outcome after the last attempt failed."""
@@ -120,7 +118,8 @@ class Sending:
     def _end(self, outcome: Outcome, failure: Failure | None = None) -> Delivery:
         return Delivery(outcome, self._ref, self.message_id, self.attempts, self._elapsed(), failure)
 
-    def _tell_retry(self, failure: Failure, delay: float) -> None:
+    def tell_retry(self, failure: Failure, delay: float) -> None:
+        """Tell that another attempt follows."""
         telemetry = self._node.telemetry
         if telemetry.attached:
             telemetry.emit(

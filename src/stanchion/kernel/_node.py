@@ -174,6 +174,11 @@ class Node:
         """Return an id that no node makes a second time."""
         return f"{self._incarnation}-{self._next_unique()}"
 
+    @property
+    def running(self) -> bool:
+        """Whether processes can be started: from entering the node until it begins to stop."""
+        return self._state == "running"
+
     def check_running(self, what: str) -> None:
         """Raise NodeStateError unless processes can be started here now."""
         if self._state != "running":

@@ -113,7 +113,8 @@ class GenServer:
         """Clean up.
 
         Runs when a callback stops the server or raises, at ``stop``, and, in a process that traps exits, when its
-        parent tells it to exit. It does not run when an exit signal ends the process.
+        parent tells it to exit; a server that was started outside of processes has all code outside of processes for
+        its parent. It does not run when an exit signal ends the process.
 
         Returns:
             Anything; it is not looked at. One that raises changes the exit reason to its exception.
