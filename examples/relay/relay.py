@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The relay as a whole: its node, and the supervision tree.
 
-    relay                      one_for_one
+    relay_sup                  one_for_one
     ├── tickets.lane           one_for_one, one per subscriber: its crashes are nobody else's
     │   ├── tickets            POSTs
     │   └── tickets.outbox     sends to the one above, with a linked sender for each event

@@ -11,6 +11,7 @@ The way of a message through the package, from top to bottom:
     messages.py      messages that can be stored: types, versions, upgrades
     dead_letters/    where the undeliverable rests: the queue, its stores
     delivery/        getting it there: supervised send, broadcast, redelivery
+    testing/         virtual time, for tests
     cli/             the command line
 
 Everyday names are here; the stations have the rest.
@@ -27,6 +28,7 @@ from stanchion.delivery import (
     Backoff,
     BroadcastReport,
     Delivery,
+    MessageInfo,
     Outcome,
     Reason,
     broadcast_supervised,
@@ -38,9 +40,13 @@ from stanchion.kernel import (
     CallRequest,
     Down,
     Exit,
+    ExitReason,
     MonitorRef,
     Pid,
     ProcessExit,
+    Ref,
+    Seconds,
+    Service,
     demonitor,
     exit,
     link,
@@ -60,6 +66,7 @@ from stanchion.kernel import (
 from stanchion.server import (
     IGNORE,
     NO_REPLY,
+    POLICY,
     UNHANDLED,
     Continue,
     GenServer,
@@ -75,7 +82,7 @@ from stanchion.server import (
     start_link,
     stop,
 )
-from stanchion.supervisor import Application, Supervisor, child_spec, run, supervisor_spec
+from stanchion.supervisor import Application, ChildSpec, Supervisor, child_spec, run, supervisor_spec
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
@@ -86,6 +93,7 @@ __version__ = "0.1.0"
 __all__ = [
     "IGNORE",
     "NO_REPLY",
+    "POLICY",
     "UNHANDLED",
     "Ack",
     "Application",
@@ -93,23 +101,29 @@ __all__ = [
     "BroadcastReport",
     "Call",
     "CallRequest",
+    "ChildSpec",
     "Continue",
     "DeadLetter",
     "DeadLetterQueue",
     "Delivery",
     "Down",
     "Exit",
+    "ExitReason",
     "GenServer",
     "Message",
+    "MessageInfo",
     "MonitorRef",
     "Node",
     "Outcome",
     "Pid",
     "ProcessExit",
     "Reason",
+    "Ref",
     "Reject",
     "Reply",
+    "Seconds",
     "Sender",
+    "Service",
     "StanchionError",
     "Stop",
     "Supervisor",

@@ -10,10 +10,10 @@
     ├── CallError                              a call got no reply
     │   ├── CallTimeoutError (also TimeoutError)
     │   ├── CallExitError                      the target is gone, or went before it replied
-    │   ├── CallRefusedError                   the target's mailbox is full
-    │   └── CallSelfError                      a process called itself
+    │   ├── CallOverflowError                   the target's mailbox is full
+    │   ├── CallSelfError                      a process called or stopped itself
+    │   └── UnhandledRequestError              the server has no clause for this request
     ├── StopTimeoutError (also TimeoutError)   a process did not end in time after stop()
-    ├── UnhandledRequestError                  the server has no clause for this request
     ├── BadReturnError                         a callback returned what its contract does not allow
     ├── StartError                             a process did not start: init raised, hung, or stopped
     │   └── ChildStartError                    the same, for a supervisor's child
@@ -52,7 +52,7 @@ __all__ = [
     "BadReturnError",
     "CallError",
     "CallExitError",
-    "CallRefusedError",
+    "CallOverflowError",
     "CallSelfError",
     "CallTimeoutError",
     "ChildNotFoundError",
@@ -258,7 +258,7 @@ class CallExitError(CallError):
         self.handled = handled
 
 
-class CallRefusedError(CallError):
+class CallOverflowError(CallError):
     """The target's mailbox is full. The request was not handled.
 
     Attributes:
@@ -278,13 +278,13 @@ class CallRefusedError(CallError):
 
 
 class CallSelfError(CallError):
-    """A process called itself; it would have waited for its own reply until the timeout."""
+    """A process called or stopped itself; it would have waited for itself until the timeout."""
 
-    def __init__(self, *, target: str, request: str) -> None:
+    def __init__(self, *, target: str, request: str, operation: str = "call to", fix: str | None = None) -> None:
         super().__init__(
             _with_fix(
-                f"call to {target}: expected another process, got the calling process itself with {request}",
-                "call the method directly, or cast to yourself and go on.",
+                f"{operation} {target}: expected another process, got the calling process itself with {request}",
+                fix or "call the method directly, or cast to yourself and go on.",
             ),
             target=target,
             request=request,
@@ -310,7 +310,7 @@ class StopTimeoutError(StanchionError, TimeoutError):
         self.timeout = timeout
 
 
-class UnhandledRequestError(StanchionError):
+class UnhandledRequestError(CallError):
     """The server has no clause for this request; it goes on, and the caller gets this.
 
     Attributes:
@@ -323,10 +323,10 @@ class UnhandledRequestError(StanchionError):
             _with_fix(
                 f"call to {target}: expected {server}.handle_call() to know the request, got {request}",
                 f"add a clause for it to {server}.handle_call(), or send what it knows.",
-            )
+            ),
+            target=target,
+            request=request,
         )
-        self.target = target
-        self.request = request
 
 
 class BadReturnError(StanchionError):
@@ -348,7 +348,8 @@ class StartError(StanchionError):
 
     Attributes:
         what: What was started, as text.
-        reason: Why: the exception of init, ``"timeout"`` when init took too long, or the exit reason.
+        reason: Why: the exception of init, ``"timeout"`` when init took too long, ``"ignore"`` when it returned IGNORE,
+            or the exit reason.
     """
 
     def __init__(self, what: str, *, reason: object, fix: str | None = None) -> None:
@@ -450,6 +451,7 @@ class DeliveryError(StanchionError):
 
     Attributes:
         delivery: The whole outcome: reason, attempts, elapsed, message_id, dead_letter_id.
+        stored: False when a dead letter was asked for and could not be stored.
     """
 
     def __init__(self, delivery: Delivery, *, stored: bool = True) -> None:
@@ -461,6 +463,7 @@ class DeliveryError(StanchionError):
             f"the message {meaning}{nor}"
         )
         self.delivery = delivery
+        self.stored = stored
 
 
 # --- messages and dead letters -------------------------------------------------------------------

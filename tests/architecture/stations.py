@@ -65,11 +65,7 @@ def source_files() -> list[Path]:
 def public_stations() -> list[str]:
     """Return the dotted names of the stations that exist and have a public front."""
     present = {station_of(path) for path in source_files()}
-    return [
-        f"stanchion.{name}"
-        for name in ORDER
-        if name in present and name != FRONT and not name.startswith("_")
-    ]
+    return [f"stanchion.{name}" for name in ORDER if name in present and name != FRONT and not name.startswith("_")]
 
 
 def fronts() -> list[ModuleType]:

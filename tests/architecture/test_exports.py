@@ -19,9 +19,7 @@ def export_problems(module: ModuleType) -> list[str]:
         return [f"{module.__name__}: expected an __all__, got none"]
     problems = []
     if list(names) != sorted(names, key=_export_order):
-        problems.append(
-            f"{module.__name__}.__all__: expected CONSTANTS, Classes, functions, each sorted, got {names}"
-        )
+        problems.append(f"{module.__name__}.__all__: expected CONSTANTS, Classes, functions, each sorted, got {names}")
     for name in names:
         try:
             value = getattr(module, name)

@@ -72,11 +72,7 @@ def import_problems(path: Path, text: str) -> list[str]:
             problems.append(f"{where}: {station} must not import {target} ({name})")
         module = ".".join(name.split(".")[:3])
         # A private file: stanchion.kernel._x. A private name in a front (stanchion.errors._x) is as bad.
-        if (
-            module.count(".") == 2
-            and module.split(".")[2].startswith("_")
-            and (station, module) not in PRIVATE_ALLOWED
-        ):
+        if module.count(".") == 2 and module.split(".")[2].startswith("_") and (station, module) not in PRIVATE_ALLOWED:
             problems.append(f"{where}: {name} is private to {target}; import from stanchion.{target}")
     return problems
 

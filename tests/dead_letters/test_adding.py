@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stanchion._backoff import Backoff
-from stanchion.dead_letters import Attempt, DeadLetterQueue, MemoryStore, Store, encode
+from stanchion.dead_letters import Attempt, DeadLetterQueue, EncodedMessage, MemoryStore, Store, encode
 from stanchion.errors import DeadLettersClosedError, InvalidOptionError, MessageDecodeError
 from stanchion.messages import Call
 from stanchion.telemetry import LETTER_EXHAUSTED, LETTER_STORED
@@ -203,3 +203,21 @@ async def test_a_letter_is_told_when_it_is_stored() -> None:
         (LETTER_STORED, {"count": 1}, {"id": second, "recipient": "b", "reason": "down"}),
         (LETTER_EXHAUSTED, {"attempts": 0}, {"id": second, "recipient": "b", "reason": "down"}),
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        EncodedMessage(type="data", version=1, payload="hi", preview="x"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        EncodedMessage(type="data", version="1", payload=b"x", preview="x"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ],
+)
+async def test_an_encoded_message_is_refused_when_a_field_is_of_the_wrong_kind(wrong: EncodedMessage) -> None:
+    async with DeadLetterQueue("memory:") as letters:
+        with pytest.raises(InvalidOptionError) as caught:
+            await letters.add(recipient="a", message=wrong, reason="noproc")
+        assert (await letters.stats()).total == 0
+    assert str(caught.value) == (
+        f"add(message): expected EncodedMessage(text, whole number, bytes, text), got {wrong!r}\n"
+        "Fix: pass the message itself, or what encode() returned."
+    )

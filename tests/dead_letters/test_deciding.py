@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stanchion.dead_letters import DeadLetterQueue, MemoryStore, State, Store
-from stanchion.errors import DeadLetterNotFoundError, DeadLetterStateError, InvalidOptionError
+from stanchion.dead_letters import DeadLetterQueue, LetterFilter, MemoryStore, State, Store
+from stanchion.errors import DeadLetterNotFoundError, DeadLetterStateError, InvalidOptionError, StoreFullError
 from tests.dead_letters.support import Host
 
 
@@ -277,3 +277,28 @@ async def test_purge_refuses_letters_that_are_redelivered() -> None:
         "Fix: wait until they are settled; an abandoned claim ends by itself."
     )
     await letters.close()
+
+
+class CrampedStore(MemoryStore):
+    """Has room to delete up to so many letters at once."""
+
+    room = 7
+
+    async def delete(self, filter: LetterFilter, *, updated_before: float | None, limit: int) -> int:
+        if limit > self.room:
+            raise StoreFullError(self.name, expected="room", got="none")
+        return await super().delete(filter, updated_before=updated_before, limit=limit)
+
+
+async def test_a_purge_takes_smaller_steps_when_the_store_is_full() -> None:
+    async with DeadLetterQueue(CrampedStore()) as letters:
+        await asyncio.gather(*(letters.add(recipient="a", message=n, reason="noproc") for n in range(50)))
+        assert await letters.purge({"state": "waiting"}) == 50
+
+
+async def test_a_purge_fails_when_there_is_no_room_to_delete_a_single_letter() -> None:
+    store = CrampedStore()
+    store.room = 0
+    async with DeadLetterQueue(store) as letters:
+        with pytest.raises(StoreFullError):
+            await letters.purge()

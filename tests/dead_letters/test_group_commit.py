@@ -81,10 +81,10 @@ async def test_a_letter_that_cannot_be_stored_fails_alone() -> None:
 async def test_everybody_hears_of_it_when_the_store_fails() -> None:
     store = SlowStore()
     store.gate.set()
-    store.failures = [StoreFullError("memory:", expected="room", got="none")]
+    store.failures = [StoreError("memory:", expected="to work", got="no")]
     async with DeadLetterQueue(store) as letters:
         results = await asyncio.gather(*adding(letters, 1, 2, 3), return_exceptions=True)
-        assert [type(result) for result in results] == [StoreFullError] * 3
+        assert [type(result) for result in results] == [StoreError] * 3
         assert len(store.batches) == 1
         await add(letters, 4)
         assert await previews(letters) == ["4"]
@@ -252,3 +252,54 @@ async def test_nobody_waits_for_ever_when_the_writer_is_cancelled_with_the_loop(
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError, asyncio.CancelledError, str]
     await letters.close()
+
+
+async def test_nobody_waits_for_ever_when_the_writer_is_cancelled_before_it_begins() -> None:
+    letters = DeadLetterQueue("memory:")
+    await letters.open()
+    (task,) = adding(letters, 1)
+    await asyncio.sleep(0)
+    (writer,) = (task for task in asyncio.all_tasks() if task.get_name() == "dead-letters-writer")
+    writer.cancel()
+    await asyncio.wait([task], timeout=1)
+    assert task.cancelled()
+    await asyncio.wait_for(add(letters, 2), 1)
+    assert await previews(letters) == ["2"]
+    await asyncio.wait_for(letters.close(), 1)
+
+
+async def test_what_still_fits_is_stored_when_the_store_gets_full() -> None:
+    async with DeadLetterQueue(MemoryStore(max_letters=4)) as letters:
+        id = await add(letters, 0)
+        adds, change = adding(letters, 1, 2, 3, 4, 5), asyncio.create_task(letters.discard(id))
+        results = await asyncio.gather(*adds, return_exceptions=True)
+        assert [type(result) for result in results] == [str, str, str, StoreFullError, StoreFullError]
+        assert (await change).state == "discarded"
+        assert await previews(letters) == ["0", "1", "2", "3"]
+
+
+async def test_those_behind_a_failed_commit_fail_with_it() -> None:
+    store = SlowStore()
+    store.failures = [StoreError("memory:", expected="its turn", got="a lock")]
+    async with DeadLetterQueue(store) as letters:
+        early = adding(letters, *range(2500))
+        await settle()
+        late = adding(letters, "late")
+        await settle()
+        store.gate.set()
+        results = await asyncio.gather(*early, *late, return_exceptions=True)
+    assert [type(result) for result in results] == [StoreError] * 2500 + [str]
+    assert [len(batch) for batch in store.batches] == [1000, 1]
+
+
+async def test_the_other_half_of_a_group_fails_without_another_try_when_the_store_fails() -> None:
+    store = SlowStore()
+    store.gate.set()
+    store.failures = [
+        StoreRejectedError("memory:", expected="a good letter", got="a bad one"),
+        StoreError("memory:", expected="its turn", got="a lock"),
+    ]
+    async with DeadLetterQueue(store) as letters:
+        results = await asyncio.gather(*adding(letters, 1, 2, 3, 4), return_exceptions=True)
+    assert [type(result) for result in results] == [StoreError] * 4
+    assert store.batches == [["1", "2", "3", "4"], ["1", "2"]]

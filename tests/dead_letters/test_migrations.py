@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import subprocess
 import sys
@@ -90,3 +91,17 @@ def test_opening_an_up_to_date_store_does_not_load_alembic(url: str) -> None:
         ["[]", "['sqlalchemy', 'alembic']"],
         ["[]", "['sqlalchemy']"],
     ]
+
+
+@pytest.mark.parametrize(("level", "told"), [(logging.NOTSET, False), (logging.INFO, True)])
+async def test_alembic_tells_of_its_steps_only_when_it_was_asked_to(
+    url: str, caplog: pytest.LogCaptureFixture, level: int, told: bool
+) -> None:
+    logger = logging.getLogger("alembic")
+    logger.setLevel(level)
+    with caplog.at_level(logging.INFO):
+        async with DeadLetterQueue(url):
+            pass
+    assert logger.level == level
+    logger.setLevel(logging.NOTSET)
+    assert any(record.name.startswith("alembic") for record in caplog.records) == told

@@ -4,13 +4,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from stanchion._backoff import Backoff
 from stanchion.dead_letters import Attempt, DeadLetter, DeadLetterQueue, MemoryStore, Store, Write
-from stanchion.errors import DeadLettersClosedError, DeadLetterStateError, InvalidOptionError, StoreRejectedError
+from stanchion.errors import (
+    DeadLettersClosedError,
+    DeadLetterStateError,
+    InvalidOptionError,
+    StoreError,
+    StoreRejectedError,
+)
 from stanchion.telemetry import LETTER_DELIVERED, LETTER_EXHAUSTED
 from tests.dead_letters.support import Host
 
@@ -130,6 +137,7 @@ async def test_claims_that_run_out_again_and_again_exhaust_a_letter(store: Store
 @pytest.mark.parametrize(
     ("options", "text"),
     [
+        ({"lease_seconds": 0}, "claim_due(lease_seconds): expected more than 0 seconds, got 0"),
         ({"limit": 0}, "claim_due(limit): expected a whole number >= 1, got 0"),
         (
             {"lease_seconds": -1},
@@ -382,3 +390,135 @@ async def test_a_waiter_is_answered_when_the_queue_closes() -> None:
     await letters.close()
     with pytest.raises(DeadLettersClosedError):
         await waiter
+
+
+# --- claims that are given back, and claims that are not this one --------------------------------
+
+
+class PausingStore(MemoryStore):
+    """Holds commits up while its gate is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: StoreError | None = None
+
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
+        await self.gate.wait()
+        if self.failure is not None and any(write.letter.state == "waiting" for write in writes):
+            raise self.failure
+        return await super().write(writes)
+
+
+async def claiming(letters: DeadLetterQueue, store: PausingStore) -> tuple[str, asyncio.Task[list[DeadLetter]]]:
+    """Return a due letter, and a task that waits for the commit of its claim."""
+    id = await add(letters)
+    await letters.retry(id)
+    store.gate.clear()
+    task = asyncio.create_task(letters.claim_due())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return id, task
+
+
+async def test_a_cancelled_claim_is_given_back() -> None:
+    store = PausingStore()
+    letters = await opened(store)
+    id, task = await claiming(letters, store)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.01, store.gate.set)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    letter = await letters.get(id)
+    assert (letter.state, letter.redeliveries, letter.revision) == ("waiting", 0, 3)
+    await letters.close()
+
+
+async def test_a_claim_that_is_cancelled_twice_is_given_back_later() -> None:
+    store = PausingStore()
+    letters = await opened(store)
+    id, task = await claiming(letters, store)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert task.cancelled()
+    with letters.subscribe() as changes:
+        store.gate.set()
+        assert [(await anext(changes)).verb for _ in range(2)] == ["claim", "release"]
+    assert (await letters.get(id)).state == "waiting"
+    await letters.close()
+
+
+async def test_a_claim_that_cannot_be_given_back_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    store = PausingStore()
+    letters = await opened(store)
+    id, task = await claiming(letters, store)
+    store.failure = StoreError("memory:", expected="to work", got="no")
+    task.cancel()
+    store.gate.set()
+    await asyncio.wait([task])
+    assert (await letters.get(id)).state == "retrying"
+    assert (
+        f"dead letter {id} stays claimed until its claim ends: store memory:: expected to work, got no" in caplog.text
+    )
+    await letters.close()
+
+
+async def test_what_was_claimed_is_given_back_when_the_store_fails_to_find_more() -> None:
+    class Blinking(MemoryStore):
+        async def due(self, now: float, limit: int) -> list[DeadLetter]:
+            if limit < 100:
+                raise StoreError(self.name, expected="to work", got="no")
+            return await super().due(now, limit)
+
+    letters = await opened(Blinking())
+    id = await add(letters)
+    await letters.retry(id)
+    with pytest.raises(StoreError, match="expected to work, got no"):
+        await letters.claim_due(100)
+    assert (await letters.get(id)).state == "waiting"
+    await letters.close()
+
+
+async def test_a_late_outcome_is_refused_when_the_same_owner_has_claimed_the_letter_anew(store: Store) -> None:
+    host = Host(now=1000.0)
+    letters = await opened(store, host)
+    id = await add(letters)
+    await letters.retry(id)
+    (first,) = await letters.claim_due()
+    host.clock.now = 1100.0
+    (second,) = await letters.claim_due()
+    with pytest.raises(DeadLetterStateError) as caught:
+        await letters.failed(first, reason="timeout")
+    assert str(caught.value) == (
+        f"failed of dead letter {id!r}: expected a letter that {letters.owner} has claimed at revision 2, "
+        f"got one that is retrying by {letters.owner} at revision 3\n"
+        "Fix: its claim ran out, or it was settled otherwise; claim for longer if redeliveries take that long."
+    )
+    with pytest.raises(DeadLetterStateError):
+        await letters.release(first)
+    assert (await letters.failed(second, reason="timeout")).state == "waiting"
+    assert (await letters.delivered(first)).state == "delivered"
+    await letters.close()
+
+
+async def test_a_hook_that_swallows_its_cancellation_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    over, ended = asyncio.Event(), asyncio.Event()
+
+    async def hook(letter: DeadLetter) -> None:
+        while not over.is_set():
+            with suppress(asyncio.CancelledError):
+                await over.wait()
+        ended.set()
+
+    monkeypatch.setattr("stanchion.dead_letters._hook._CLOSE_GRACE", 0.01)
+    letters = await opened(on_exhausted=hook)
+    await exhaust(letters)
+    await asyncio.wait_for(letters.close(), 1)
+    assert "on_exhausted runs on although it was cancelled, and is left behind" in caplog.text
+    over.set()
+    await ended.wait()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
 
 import stanchion.dead_letters
+from stanchion._backoff import Backoff
 from stanchion.dead_letters import DeadLetterQueue, LetterFilter, SqlStore, Write
-from stanchion.dead_letters.stores import _sqlite
+from stanchion.dead_letters.stores import _sqlite, _tables
 from stanchion.errors import (
     InvalidOptionError,
     StoreCorruptError,
@@ -243,7 +247,7 @@ async def test_a_full_file_refuses_letters_until_there_is_room(url: str) -> None
             await letters.add(recipient="a", message=big, reason="noproc")
         assert str(caught.value) == (
             f"store {url}: expected room for the letter, got database or disk is full\n"
-            "Fix: make room on the disk, raise max_bytes=, or purge() what is settled."
+            "Fix: purge() what is settled, or raise max_bytes=; on a full disk, make room first if purge() fails too."
         )
         assert (await letters.stats()).waiting == 1
         await letters.purge({"state": "waiting"})
@@ -380,3 +384,135 @@ async def test_a_store_is_closed_when_its_opening_is_cancelled(url: str) -> None
         await store.page(LetterFilter(), cursor=None, limit=1, newest_first=False)
     await store.open()
     await store.close()
+
+
+# --- rows that are no letters --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "payload = 'abcd'", "created_at = 'k'", "revision = 'z'", "due_at = 'abc'", "state = 'lost', due_at = 0",
+        "preview = CAST(x'ff' AS TEXT)", "id = x'00'",
+    ],
+)  # fmt: skip
+async def test_a_row_that_is_no_letter_keeps_no_other_from_being_seen_or_claimed(
+    url: str, path: Path, edit: str
+) -> None:
+    async with DeadLetterQueue(url, backoff=Backoff(initial=0, jitter=0)) as letters:
+        bad = await letters.add(recipient="a", message="bad", reason="noproc")
+        good = [await letters.add(recipient="a", message="good", reason="noproc") for _ in range(2)]
+        run(path, f"UPDATE stanchion_dead_letters SET {edit} WHERE id = '{bad}'")
+        page = await letters.list(limit=2)
+        later = () if page.next_cursor is None else (await letters.list(cursor=page.next_cursor)).entries
+        assert [entry.id for entry in (*page.entries, *later) if entry.id != bad] == good
+        claims = [letter.id for _ in range(3) for letter in await letters.claim_due(1)]
+        assert [id for id in claims if id != bad] == good
+        await letters.stats()
+
+
+async def test_a_row_that_is_no_letter_is_told_once_and_due_no_more(
+    url: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with DeadLetterQueue(url, backoff=Backoff(initial=0, jitter=0)) as letters:
+        id = await letters.add(recipient="a", message="bad", reason="noproc")
+        run(path, "UPDATE stanchion_dead_letters SET revision = 'z'")
+        assert [await letters.claim_due(), await letters.claim_due()] == [[], []]
+        assert caplog.messages == [
+            f"dead letter {id} cannot be read: Expected `int`, got `str` - at `$.revision`; correct its row, and retry() it"
+        ]
+        assert await letters.next_due() is None
+        with pytest.raises(StoreCorruptError) as caught:
+            await letters.get(id)
+        run(path, "UPDATE stanchion_dead_letters SET revision = 0")
+        await letters.retry(id)
+        assert [letter.id for letter in await letters.claim_due()] == [id]
+    assert str(caught.value) == (
+        f"store {url}: expected a row that is a letter, got Expected `int`, got `str` - at `$.revision`\n"
+        "Fix: correct the row by hand, or delete it."
+    )
+
+
+async def test_a_time_that_is_no_number_is_never_the_next(url: str, path: Path) -> None:
+    async with DeadLetterQueue(url) as letters:
+        await letters.add(recipient="a", message="hi", reason="noproc")
+        run(path, "UPDATE stanchion_dead_letters SET due_at = 'abc'")
+        assert await letters.next_due() is None
+
+
+async def test_what_a_column_type_cannot_bind_is_rejected(url: str) -> None:
+    store = SqlStore(url)
+    await store.open()
+    assert store._open is not None
+    change = _tables.letters.update().values(payload="text")
+    with pytest.raises(StoreRejectedError):
+        await store._open.writing.run(store._open.file.write, lambda connection: connection.execute(change))
+    await store.close()
+
+
+async def test_a_change_writes_no_payload_again(url: str) -> None:
+    told: list[str] = []
+
+    def watch(*args: Any) -> None:
+        told.append(args[2])
+
+    event.listen(sa.Engine, "before_cursor_execute", watch)
+    try:
+        async with DeadLetterQueue(url, backoff=Backoff(initial=0, jitter=0)) as letters:
+            await letters.add(recipient="a", message="hi", reason="noproc")
+            await letters.claim_due()
+    finally:
+        event.remove(sa.Engine, "before_cursor_execute", watch)
+    (change,) = [text for text in told if text.startswith("UPDATE stanchion_dead_letters SET")]
+    assert "state=?" in change
+    assert "payload" not in change
+
+
+# --- closing -------------------------------------------------------------------------------------
+
+
+async def test_a_file_is_closed_even_when_closing_is_cancelled_while_it_is_busy(url: str, path: Path) -> None:
+    letters = DeadLetterQueue(SqlStore(url, busy_timeout=10))
+    await letters.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        adding = asyncio.create_task(letters.add(recipient="a", message="hi", reason="noproc"))
+        await asyncio.sleep(0.05)
+        task = asyncio.create_task(letters.close())
+        for _ in range(2):
+            await asyncio.sleep(0.01)
+            task.cancel()
+        await asyncio.wait([task])
+        other.execute("COMMIT")
+    await adding
+    async with asyncio.timeout(5):
+        while [entry.name for entry in path.parent.iterdir()] != ["letters.db"]:  # a log is left while it is open
+            await asyncio.sleep(0.01)
+
+
+def file_at(path: Path) -> _sqlite.SqliteFile:
+    return _sqlite.SqliteFile(f"sqlite:///{path}", synchronous="full", busy_timeout=5.0, max_bytes=None)
+
+
+def sqlite_error(code: int, text: str) -> sqlite3.OperationalError:
+    """Return what the driver raises on a disk that a test cannot have."""
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
+def test_full_disk_is_named_as_such_when_the_log_cannot_be_made(tmp_path):
+    file = file_at(tmp_path / "x.db")
+    error = file._error(sqlite_error(sqlite3.SQLITE_IOERR_SHMSIZE, "disk I/O error"))
+    assert isinstance(error, StoreFullError)
+    assert "expected room for the letter, got disk I/O error" in str(error)
+
+
+def test_read_only_file_system_is_named_as_such_when_sqlite_says_it_cannot_open(tmp_path, monkeypatch):
+    path = tmp_path / "x.db"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    file = file_at(path)
+    error = file._error(sqlite_error(sqlite3.SQLITE_CANTOPEN, "unable to open database file"))
+    assert isinstance(error, StoreReadOnlyError)
+    assert "expected a file that can be written, got unable to open database file" in str(error)

@@ -4,8 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import stanchion as st
+
+
+class Log(st.Call[list[Any]]):
+    """Asks a recorder what it was sent."""
+
+
+class Seen(st.Call[list[st.MessageInfo]]):
+    """Asks a flaky server what it knew of each message."""
 
 
 class Recorder(st.GenServer):
@@ -35,6 +44,8 @@ class Recorder(st.GenServer):
                 return st.UNHANDLED
             case "info":
                 self.log.append(st.message_info())
+            case _:
+                pass
         return None
 
 

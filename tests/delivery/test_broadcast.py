@@ -9,7 +9,7 @@ import pytest
 
 import stanchion as st
 from stanchion.errors import DeliveryError, InvalidOptionError
-from tests.delivery.servers import Flaky, Recorder
+from tests.delivery.servers import Flaky, Log, Recorder
 
 STEADY = st.Backoff(initial=1, factor=2, jitter=0)
 QUIET = {"on_error": "ignore", "backoff": STEADY}
@@ -34,7 +34,7 @@ async def test_broadcast_reaches_everybody(new_node, strategy):
         assert [delivery.recipient for delivery in report.deliveries] == pids
         assert report.confirmed == report.deliveries
         assert report.failed == ()
-        assert [await st.call(pid, "log") for pid in pids] == [["hello"], ["hello"], ["hello"]]
+        assert [await st.call(pid, Log()) for pid in pids] == [["hello"], ["hello"], ["hello"]]
 
 
 async def test_best_effort_reports_the_one_that_failed(new_node):
@@ -67,9 +67,9 @@ async def test_all_or_nothing_gives_it_to_nobody_when_one_is_full(new_node):
         assert not report
         assert [str(delivery.reason) for delivery in report.deliveries] == ["aborted", "overflow"]
         assert [delivery.outcome for delivery in report.deliveries] == ["rejected", "rejected"]
-        assert await st.call(good, "log") == []
+        assert await st.call(good, Log()) == []
         await asyncio.sleep(20)
-        assert await st.call(busy, "log") == [("sleep", 10), "waits"]
+        assert await st.call(busy, Log()) == [("sleep", 10), "waits"]
 
 
 async def test_all_or_nothing_gives_it_to_nobody_when_one_is_gone(new_node):
@@ -80,7 +80,7 @@ async def test_all_or_nothing_gives_it_to_nobody_when_one_is_gone(new_node):
         assert [delivery.attempts for delivery in report.deliveries] == [1, 1]  # a pid never comes back
         assert [str(delivery.reason) for delivery in report.deliveries] == ["aborted", "noproc"]
         assert report.deliveries[0].reason_text == "aborted: another recipient could not take the message"
-        assert await st.call(good, "log") == []
+        assert await st.call(good, Log()) == []
 
 
 async def test_all_or_nothing_is_accepted_later_when_there_is_room_again(new_node):
@@ -90,7 +90,7 @@ async def test_all_or_nothing_is_accepted_later_when_there_is_room_again(new_nod
         assert report
         # refused at 0, 1, 3 and 7 seconds; at 15 the mailbox is empty
         assert [delivery.attempts for delivery in report.deliveries] == [5, 5]
-        assert await st.call(good, "log") == ["hello"]
+        assert await st.call(good, Log()) == ["hello"]
 
 
 async def test_all_or_nothing_needs_two_places_when_one_is_named_twice(new_node):
@@ -98,7 +98,7 @@ async def test_all_or_nothing_needs_two_places_when_one_is_named_twice(new_node)
         pid = await st.start(Recorder, name="server", mailbox=1)
         report = await st.broadcast_supervised([pid, "server"], "hello", strategy="all_or_nothing", retries=0, **QUIET)
         assert [str(delivery.reason) for delivery in report.deliveries] == ["overflow", "overflow"]
-        assert await st.call(pid, "log") == []
+        assert await st.call(pid, Log()) == []
 
 
 async def test_all_or_nothing_delivers_again_to_one_that_failed_after_acceptance(new_node):
@@ -106,7 +106,7 @@ async def test_all_or_nothing_delivers_again_to_one_that_failed_after_acceptance
         good, flaky = await st.start(Recorder), await st.start(Flaky, 2)
         report = await st.broadcast_supervised([good, flaky], "hello", strategy="all_or_nothing", **QUIET)
         assert [delivery.attempts for delivery in report.deliveries] == [1, 3]
-        assert await st.call(good, "log") == ["hello"]
+        assert await st.call(good, Log()) == ["hello"]
 
 
 async def test_broadcast_to_nobody_is_kept_except_for_at_least_one(new_node):
@@ -122,7 +122,7 @@ async def test_broadcast_raises_the_first_failure_after_all_are_known(new_node):
         with pytest.raises(DeliveryError) as caught:
             await st.broadcast_supervised(["nobody", good], "hello", retries=0, on_error="raise")
         assert caught.value.delivery.recipient == "nobody"
-        assert await st.call(good, "log") == ["hello"]
+        assert await st.call(good, Log()) == ["hello"]
 
 
 async def test_broadcast_tells_the_mistake_when_the_strategy_is_unknown(new_node):
@@ -151,7 +151,7 @@ async def test_broadcast_gives_it_to_nobody_when_one_ref_is_wrong(new_node):
         good = await st.start(Recorder)
         with pytest.raises(InvalidOptionError):
             await st.broadcast_supervised([good, 42], "hello")
-        assert await st.call(good, "log") == []
+        assert await st.call(good, Log()) == []
 
 
 @pytest.mark.parametrize("steps", range(4))
@@ -168,4 +168,4 @@ async def test_all_or_nothing_takes_everything_back_when_it_is_cancelled(new_nod
         with pytest.raises(asyncio.CancelledError):
             await sending
         await asyncio.sleep(60)
-        assert ["hello" in await st.call(pid, "log") for pid in busy] == [False, False, False]
+        assert ["hello" in await st.call(pid, Log()) for pid in busy] == [False, False, False]

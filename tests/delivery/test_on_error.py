@@ -8,7 +8,7 @@ import pytest
 import stanchion as st
 from stanchion.dead_letters import Attempt, DeadLetterQueue, MemoryStore
 from stanchion.errors import DeliveryError, InvalidOptionError, StoreFullError
-from tests.delivery.servers import Recorder
+from tests.delivery.servers import Log, Recorder
 
 STEADY = st.Backoff(initial=1, factor=2, jitter=0)
 START = 1_800_000_000.0  # the wall clock of virtual time
@@ -70,12 +70,12 @@ async def test_failed_send_is_stored_with_its_history(new_node):
         assert (letter.message_id, letter.metadata) == (delivery.message_id, {"tenant": "a"})
 
 
-async def test_letter_to_a_pid_with_a_name_is_kept_under_the_name(new_node):
+async def test_letter_to_a_pid_waits_for_a_person_even_if_the_process_had_a_name(new_node):
     async with new_node(dead_letters="memory:", redeliver=False) as node:
         pid = await st.start(Recorder, name="server")
         delivery = await st.send_supervised(pid, "crash", on_error="dead_letter")
         letter = await node.dead_letters.get(delivery.dead_letter_id)
-        assert (letter.recipient, letter.redeliverable, letter.state) == ("server", True, "waiting")
+        assert (letter.recipient, letter.redeliverable, letter.state) == ("<node.1 server>", False, "exhausted")
         assert (letter.reason, letter.error) == ("down", "down: ZeroDivisionError('told to')")
 
 
@@ -104,7 +104,7 @@ async def test_send_sends_nothing_when_there_is_no_queue_for_its_dead_letter(new
             "got <Node node running, 1 processes>, which has none\n"
             "Fix: make the node with Node(dead_letters='sqlite:///letters.db')."
         )
-        assert await st.call(pid, "log") == []
+        assert await st.call(pid, Log()) == []
         with pytest.raises(InvalidOptionError, match=r"Node\.dead_letters: expected a node with a dead-letter queue"):
             _ = node.dead_letters
 

@@ -10,7 +10,7 @@ import pytest
 
 import stanchion as st
 from stanchion.errors import InvalidOptionError, NoNodeError
-from tests.delivery.servers import Recorder
+from tests.delivery.servers import Log, Recorder
 
 WRONG = [
     (
@@ -50,7 +50,7 @@ async def test_send_tells_the_mistake_and_sends_nothing_when_an_option_is_wrong(
         with pytest.raises(InvalidOptionError) as caught:
             await st.send_supervised(pid, "hello", **options)
         assert str(caught.value) == text
-        assert await st.call(pid, "log") == []
+        assert await st.call(pid, Log()) == []
 
 
 async def test_send_takes_timedeltas_and_no_limits(new_node):
@@ -108,7 +108,7 @@ async def test_process_may_enqueue_to_itself(new_node):
     async with new_node():
         pid = await st.start(Echo)
         assert await st.call(pid, "go") == "confirmed"
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_task_of_a_process_may_wait_for_that_process(new_node):

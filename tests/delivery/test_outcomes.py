@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 import stanchion as st
-from tests.delivery.servers import Flaky, Recorder
+from tests.delivery.servers import Flaky, Log, Recorder, Seen
 
 STEADY = st.Backoff(initial=1, factor=2, jitter=0)
 
@@ -19,7 +19,7 @@ async def test_send_is_confirmed_when_the_handler_returned(new_node):
         delivery = await st.send_supervised(pid, "hello")
         assert (delivery.outcome, delivery.attempts, bool(delivery)) == (st.Outcome.CONFIRMED, 1, True)
         assert (delivery.reason, delivery.exit_reason, delivery.reason_text) == (None, None, "")
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_send_is_confirmed_before_it_is_handled_when_ack_is_enqueued(new_node):
@@ -45,7 +45,7 @@ async def test_send_is_retried_when_the_name_is_not_there_yet(new_node):
         pid = await st.start(Recorder, name="late")
         delivery = await sending
         assert (delivery.outcome, delivery.attempts, delivery.elapsed) == ("confirmed", 3, 3.0)
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_send_is_rejected_when_nobody_takes_the_name(new_node):
@@ -81,7 +81,7 @@ async def test_send_is_rejected_and_never_handled_when_it_waited_too_long_in_the
         delivery = await st.send_supervised(pid, "hello", timeout=2, retries=0, on_error="ignore")
         assert (delivery.outcome, delivery.reason) == ("rejected", "timeout")
         await asyncio.sleep(10)
-        assert await st.call(pid, "log") == [("sleep", 10)]
+        assert await st.call(pid, Log()) == [("sleep", 10)]
 
 
 async def test_send_is_unknown_when_the_receiver_crashed_on_it(new_node):
@@ -196,14 +196,14 @@ async def test_message_is_taken_back_when_its_sender_is_cancelled(new_node):
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        assert await st.call(pid, "log", timeout=60) == [("sleep", 10)]
+        assert await st.call(pid, Log(), timeout=60) == [("sleep", 10)]
 
 
 async def test_receiver_sees_the_same_id_and_the_attempt_in_each_attempt(new_node):
     async with new_node():
         pid = await st.start(Flaky, 1)
         delivery = await st.send_supervised(pid, "hello", metadata={"tenant": "a"})
-        first, second = await st.call(pid, "seen")
+        first, second = await st.call(pid, Seen())
         assert first.message_id == second.message_id == delivery.message_id
         assert (first.attempt, second.attempt) == (1, 2)
         assert first.metadata == second.metadata == {"tenant": "a"}
@@ -213,14 +213,14 @@ async def test_receiver_sees_no_info_when_the_message_is_a_plain_cast(new_node):
     async with new_node():
         pid = await st.start(Recorder)
         st.cast(pid, "info")
-        assert await st.call(pid, "log") == ["info", None]
+        assert await st.call(pid, Log()) == ["info", None]
 
 
 async def test_receiver_sees_the_info_when_the_ack_is_enqueued(new_node):
     async with new_node():
         pid = await st.start(Recorder)
         await st.send_supervised(pid, "info", ack="enqueued")
-        _, info = await st.call(pid, "log")
+        _, info = await st.call(pid, Log())
         assert (info.attempt, info.metadata) == (1, {})
         assert repr(info) == f"Notice({info.message_id!r}, attempt=1, metadata={{}})"
 

@@ -13,7 +13,7 @@ from stanchion.dead_letters import DeadLetterQueue, EncodedMessage, MemoryStore
 from stanchion.delivery import Redelivery
 from stanchion.errors import InvalidOptionError, StoreError
 from stanchion.testing import VirtualClock
-from tests.delivery.servers import Flaky, Recorder
+from tests.delivery.servers import Flaky, Log, Recorder, Seen
 
 SLOW = st.Backoff(initial=30, factor=1, maximum=30, jitter=0)
 
@@ -37,7 +37,7 @@ async def test_letter_is_delivered_when_it_is_due_and_its_recipient_is_there(new
         assert (await node.dead_letters.get(id)).state == "waiting"
         await asyncio.sleep(10)
         assert (await node.dead_letters.get(id)).state == "delivered"
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_letter_is_redelivered_under_the_id_that_it_always_had(new_node):
@@ -47,7 +47,7 @@ async def test_letter_is_redelivered_under_the_id_that_it_always_had(new_node):
         await st.wait_exit(first, timeout=1)
         second = await st.start(Flaky, 0, name="server")
         await asyncio.sleep(40)
-        (info,) = await st.call(second, "seen")
+        (info,) = await st.call(second, Seen())
         assert (info.message_id, info.attempt, info.metadata) == (sent.message_id, 1, {"tenant": "a"})
 
 
@@ -75,7 +75,7 @@ async def test_letter_that_a_person_retries_is_sent_at_once(new_node):
         await node.dead_letters.retry(id)
         await asyncio.sleep(0.2)
         assert (await node.dead_letters.get(id)).state == "delivered"
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_letter_is_replayed_to_somebody_else(new_node):
@@ -86,7 +86,7 @@ async def test_letter_is_replayed_to_somebody_else(new_node):
         await asyncio.sleep(0.2)
         new = await node.dead_letters.get(new_id)
         assert (new.state, new.replay_of) == ("delivered", id)
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_letter_that_its_recipient_refuses_for_good_is_exhausted_at_once(new_node):
@@ -122,7 +122,7 @@ async def test_slow_recipient_holds_up_no_other(new_node):
         quick = await lost("nobody", "hello")
         await node.dead_letters.replay(quick, recipient="quick")
         await asyncio.sleep(1)
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_claims_wait_when_as_many_as_allowed_are_under_way(new_node):
@@ -133,9 +133,9 @@ async def test_claims_wait_when_as_many_as_allowed_are_under_way(new_node):
         for recipient, message in (("slow", ("sleep", 4)), ("quick", "hello")):
             await node.dead_letters.replay(await lost("nobody", message), recipient=recipient)
         await asyncio.sleep(3)
-        assert await st.call(pid, "log") == []
+        assert await st.call(pid, Log()) == []
         await asyncio.sleep(3)
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_claim_is_released_when_redelivery_is_ended_in_the_middle(new_node):
@@ -160,7 +160,7 @@ async def test_delivered_letter_is_noted_as_such_when_redelivery_is_ended_meanwh
         await asyncio.sleep(0.1)
         store.seconds = 2
         await asyncio.sleep(1)
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
         st.exit(redelivery)
         await st.wait_exit(redelivery, timeout=4)
         assert (await node.dead_letters.get(id)).state == "delivered"
@@ -197,7 +197,7 @@ async def test_letter_is_not_sent_twice_at_a_time_when_the_clock_ends_its_claim(
         await asyncio.sleep(0.2)
         clock.jump = 3600.0
         await asyncio.sleep(8)
-        assert await st.call(pid, "log") == [("sleep", 4)]
+        assert await st.call(pid, Log()) == [("sleep", 4)]
         assert (await node.dead_letters.get(id)).state == "delivered"
 
 
@@ -329,12 +329,12 @@ async def test_letter_that_fails_in_an_unexpected_way_is_logged_and_stops_no_oth
             raise RuntimeError("broken")
 
         with monkeypatch.context() as patch:
-            patch.setattr("stanchion.delivery._redelivery.redeliver", broken)
+            patch.setattr("stanchion.delivery._sending.Sending.run", broken)
             await asyncio.sleep(40)
         assert f"dead letter {id}: its redelivery failed in an unexpected way" in caplog.messages
         await asyncio.sleep(200)
         assert (await node.dead_letters.get(id)).state == "delivered"
-        assert await st.call(pid, "log") == ["hello"]
+        assert await st.call(pid, Log()) == ["hello"]
 
 
 async def test_redelivery_ends_quietly_when_its_queue_is_closed_under_it(new_node, caplog):

@@ -7,7 +7,7 @@ import asyncio
 
 import stanchion as st
 from stanchion.telemetry import DEAD_LETTER, DELIVERY_RETRY, DELIVERY_STOP, MESSAGE_UNHANDLED
-from tests.delivery.servers import Recorder
+from tests.delivery.servers import Log, Recorder
 
 STEADY = st.Backoff(initial=1, factor=2, jitter=0)
 
@@ -44,7 +44,7 @@ async def test_enqueued_message_that_is_rejected_is_a_dead_letter_event(new_node
         lost = listen(node, DEAD_LETTER)
         pid = await st.start(Recorder)
         assert await st.send_supervised(pid, "reject", ack="enqueued")
-        await st.call(pid, "log")
+        await st.call(pid, Log())
         assert [details["reason"] for _, details in lost] == ["rejected: not now"]
         assert lost[0][1]["message"] == "reject"
 
@@ -54,7 +54,7 @@ async def test_enqueued_message_without_a_clause_is_told_once(new_node):
         lost, unhandled = listen(node, DEAD_LETTER), listen(node, MESSAGE_UNHANDLED)
         pid = await st.start(Recorder)
         assert await st.send_supervised(pid, "unknown", ack="enqueued")
-        await st.call(pid, "log")
+        await st.call(pid, Log())
         assert lost == []
         assert [details["message"] for _, details in unhandled] == ["unknown"]
 

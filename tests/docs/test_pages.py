@@ -45,11 +45,7 @@ def blocks(text: str) -> Iterator[Block]:
         if region.lexemes["language"] != "python" or NOT_RUN.search(text[: region.start]):
             continue
         output = None
-        if (
-            following
-            and following.lexemes["language"] == "text"
-            and not text[region.end : following.start].strip()
-        ):
+        if following and following.lexemes["language"] == "text" and not text[region.end : following.start].strip():
             output = following.lexemes["source"]
         yield Block(text.count("\n", 0, region.start) + 2, region.lexemes["source"], output)
 

@@ -10,7 +10,7 @@ from stanchion.errors import (
     BadReturnError,
     CallError,
     CallExitError,
-    CallRefusedError,
+    CallOverflowError,
     CallSelfError,
     CallTimeoutError,
     ChildStartError,
@@ -50,7 +50,7 @@ def test_tree_in_the_docstring_names_every_error() -> None:
         (CallTimeoutError(target="t", request="r", timeout=1), TimeoutError),
         (CallTimeoutError(target="t", request="r", timeout=1), CallError),
         (CallExitError(target="t", request="r", reason="noproc", handled=False), CallError),
-        (CallRefusedError(target="t", request="r", limit=1), CallError),
+        (CallOverflowError(target="t", request="r", limit=1), CallError),
         (CallSelfError(target="t", request="r"), CallError),
         (StopTimeoutError("t", timeout=1), TimeoutError),
         (ChildStartError("id", supervisor="s", reason="normal"), StartError),
@@ -129,7 +129,7 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
             "call to <shop.1>: expected a reply to 'r', got its exit with reason ('shutdown', 1)\nFix: wait.",
         ),
         (
-            CallRefusedError(target="<shop.1>", request="'r'", limit=10),
+            CallOverflowError(target="<shop.1>", request="'r'", limit=10),
             (
                 "call to <shop.1>: expected room in its mailbox for 'r', got a full one (10 messages)\n"
                 "Fix: call again later, slow the callers down, or start the process with a larger mailbox=."
@@ -187,7 +187,7 @@ def test_errors_carry_their_data() -> None:
     assert (exited.target, exited.request, exited.reason, exited.handled) == ("t", "r", "killed", True)
     late = CallTimeoutError(target="t", request="r", timeout=1.5)
     assert late.timeout == 1.5
-    full = CallRefusedError(target="t", request="r", limit=3)
+    full = CallOverflowError(target="t", request="r", limit=3)
     assert full.limit == 3
     held = NameTakenError("clerk", "<shop.1>")
     assert (held.name, held.holder) == ("clerk", "<shop.1>")

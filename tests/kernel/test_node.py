@@ -263,11 +263,11 @@ async def test_node_lives_once() -> None:
 
 async def test_node_shows_its_state() -> None:
     node = Node(block_threshold=None, shutdown_timeout=0)
-    assert repr(node) == "<Node node new, 0 processes>"
+    assert (repr(node), node.running) == ("<Node node new, 0 processes>", False)
     async with node:
         spawn(sleeper)
-        assert repr(node) == "<Node node running, 1 processes>"
-    assert repr(node) == "<Node node stopped, 0 processes>"
+        assert (repr(node), node.running) == ("<Node node running, 1 processes>", True)
+    assert (repr(node), node.running) == ("<Node node stopped, 0 processes>", False)
 
 
 async def test_unique_ids_differ_within_and_between_nodes() -> None:

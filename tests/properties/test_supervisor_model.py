@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stanchion.kernel import Node, trap_exit, wait_exit, whereis
@@ -85,12 +85,21 @@ steps = st.lists(
 )
 
 
-@given(
+cases = given(
     strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
     restarts=st.lists(st.sampled_from(["permanent", "transient", "temporary"]), min_size=1, max_size=len(LABELS)),
     steps=steps,
 )
+
+
+@settings(max_examples=30)  # tests/stress has the many
+@cases
 async def test_supervisor_does_what_the_model_does(strategy, restarts, steps):
+    await check(strategy, restarts, steps)
+
+
+async def check(strategy, restarts, steps) -> None:
+    """Take the steps with a supervisor and with its model, and compare."""
     model = Model(strategy, restarts)
     log: list[str] = []
     async with Node(block_threshold=None):

@@ -8,7 +8,7 @@ import pytest
 
 from stanchion.errors import (
     CallExitError,
-    CallRefusedError,
+    CallOverflowError,
     CallSelfError,
     CallTimeoutError,
     InvalidOptionError,
@@ -202,7 +202,7 @@ async def test_full_mailbox_refuses_a_call() -> None:
         pid = await start(By, mailbox=2)
         waiting = [asyncio.create_task(call(pid, hang, timeout=None)) for _ in range(3)]
         await steps(1)
-        with pytest.raises(CallRefusedError) as caught:
+        with pytest.raises(CallOverflowError) as caught:
             await call(pid, "one too many")
         assert str(caught.value) == (
             "call to <test.1>: expected room in its mailbox for 'one too many', got a full one (2 messages)\n"

@@ -100,7 +100,10 @@ async def test_handle_cast_that_returns_something_else_ends_the_server(value: ob
         cast(pid, returns(value))
         reason = await wait_exit(pid, timeout=1)
         assert isinstance(reason, BadReturnError)
-        assert str(reason) == f"By.handle_cast(): expected {STEER} as its return value, got {value!r}"
+        assert str(reason) == (
+            "By.handle_cast(): expected None, Continue(...), Stop(...), Reject(...) or UNHANDLED as its return value, "
+            f"got {value!r}\nFix: return None; only handle_call answers."
+        )
         assert (reason.callback, reason.got) == ("By.handle_cast", repr(value))
 
 
@@ -114,7 +117,10 @@ async def test_handle_info_that_returns_something_else_ends_the_server(value: ob
         pid = await start(Echo)
         send(pid, value)
         reason = await wait_exit(pid, timeout=1)
-        assert str(reason) == f"Echo.handle_info(): expected {STEER} as its return value, got {value!r}"
+        assert str(reason) == (
+            "Echo.handle_info(): expected None, Continue(...), Stop(...) or UNHANDLED as its return value, "
+            f"got {value!r}\nFix: return None; only handle_call answers."
+        )
 
 
 @pytest.mark.parametrize("value", [42, Reject("no"), NO_REPLY])

@@ -99,8 +99,8 @@ async def test_server_that_stops_itself_is_told_so() -> None:
 
         pid = await start(Suicidal)
         assert await call(pid, 1) == (
-            "call to <test.1>: expected another process, got the calling process itself with stop()\n"
-            "Fix: call the method directly, or cast to yourself and go on."
+            "stop of <test.1>: expected another process, got the calling process itself with stop()\n"
+            "Fix: return Stop(reason), or raise ProcessExit(reason)."
         )
 
 

@@ -87,7 +87,9 @@ async def test_every_outcome_is_true(seed, caplog):
     caplog.set_level("CRITICAL")
     chance, journal = random.Random(seed), Journal()
     specs = [
-        st.child_spec(Unreliable, journal, random.Random(seed + n), name=f"receiver{n}", mailbox=chance.choice([4, None]))
+        st.child_spec(
+            Unreliable, journal, random.Random(seed + n), name=f"receiver{n}", mailbox=chance.choice([4, None])
+        )
         for n in range(RECEIVERS)
     ]
     exits: Counter[object] = Counter()

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from stanchion.errors import CallExitError, ChildStartError, StartError
-from stanchion.kernel import STOP, exit, trap_exit, wait_exit, watch, whereis
+from stanchion.kernel import CAST, STOP, Envelope, exit, trap_exit, wait_exit, watch, whereis
 from stanchion.server import Continue, GenServer, send, start, stop
 from stanchion.supervisor import ChildSpec, Supervisor, child_spec, start_child, supervisor_spec, terminate_child
 from tests.supervisor.servers import InitBy, Refuser, hang, pid_of, process_of, quick_node, recorder
@@ -74,6 +74,44 @@ async def test_other_messages_do_not_disturb_a_start():
             await asyncio.sleep(0)
         gate.set()
         assert await adding is whereis("hanging")
+
+
+@pytest.mark.parametrize("withdrawn", [[0], [2], [0, 1, 2]])
+async def test_order_to_exit_is_heard_when_messages_before_it_were_withdrawn(withdrawn):
+    reached = asyncio.Event()
+
+    async def init():
+        reached.set()
+        await hang()
+
+    async with quick_node():
+        supervisor = await start(Supervisor, [])
+        adding = asyncio.ensure_future(start_child(supervisor, hanging(init)))
+        await reached.wait()
+        mailbox = process_of(supervisor).mailbox
+        envelopes: list[Envelope] = [(CAST, number, None) for number in range(3)]
+        for envelope in envelopes:
+            mailbox.put(envelope)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert mailbox.waited_on  # the supervisor has seen them, and waits for more
+        for number in withdrawn:
+            assert mailbox.withdraw(envelopes[number])
+        await asyncio.wait_for(stop(supervisor), 1)
+        with pytest.raises(CallExitError):
+            await adding
+
+
+async def test_first_order_to_exit_counts_when_there_are_two():
+    gate = Gate()
+    async with quick_node():
+        supervisor = await start(Supervisor, [hanging(gate)])
+        ended = asyncio.ensure_future(wait_exit(supervisor, timeout=5))
+        await stop("hanging")
+        await gate.reached.wait()
+        for reason in ("shutdown", "normal"):
+            process_of(supervisor).mailbox.put_system((STOP, reason, None))
+        assert await ended == "shutdown"
 
 
 async def test_caller_of_start_child_hears_of_the_exit():

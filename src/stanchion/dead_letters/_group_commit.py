@@ -7,11 +7,12 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final, NamedTuple
 
 from stanchion.dead_letters._store import Store, Write
-from stanchion.errors import DeadLettersClosedError, StoreError, StoreRejectedError
+from stanchion.errors import DeadLettersClosedError, StoreError, StoreFullError, StoreRejectedError
 
 _log = logging.getLogger("stanchion.dead_letters")
 
@@ -29,7 +30,9 @@ class GroupCommit:
     """Commits writes to a store in groups; each writer is answered after its commit.
 
     A write that was put is committed even if nobody waits for the answer any more. One that cannot be
-    stored fails alone: the group is halved until it is found.
+    stored, or for which there is no room, fails alone: the group is halved until it is found. When the
+    store itself fails, all fail that were waiting when it was asked, whichever group they would be in: each
+    waits for a locked file at most twice, for the commit under way and for its own.
 
     Args:
         store: Where to write.
@@ -82,6 +85,7 @@ class GroupCommit:
         if self._task is None:
             # A context of its own: the writer works for all, not for the one who happened to start it.
             self._task = loop.create_task(self._run(), name="dead-letters-writer", context=contextvars.Context())
+            self._task.add_done_callback(self._ended)
         return answer
 
     async def close(self) -> None:
@@ -95,16 +99,26 @@ class GroupCommit:
         group: list[_Waiting] = []
         try:
             while self._waiting:
-                group = [self._waiting.popleft() for _ in range(min(BATCH_LIMIT, len(self._waiting)))]
+                group = self._take(min(BATCH_LIMIT, len(self._waiting)))
                 self._wake_room()
                 await self._commit(group)
         finally:
-            # Empty unless this task itself was cancelled, with the whole loop: nobody shall wait for ever.
-            for item in (*group, *self._waiting):
-                item.answer.cancel()
-            self._waiting.clear()
-            self._task = None
-            self._wake_room()
+            self._abandon(group)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:  # it was cancelled before it began
+            self._abandon(())
+
+    def _abandon(self, group: Iterable[_Waiting]) -> None:
+        """Let the next ``put`` start anew. Nothing waits, unless the writer was cancelled, with the whole loop."""
+        for item in (*group, *self._waiting):  # nobody shall wait for ever
+            item.answer.cancel()
+        self._waiting.clear()
+        self._task = None
+        self._wake_room()
+
+    def _take(self, count: int) -> list[_Waiting]:
+        return [self._waiting.popleft() for _ in range(count)]
 
     def _wake_room(self) -> None:
         while self._room:
@@ -113,32 +127,42 @@ class GroupCommit:
                 turn.set_result(None)
 
     async def _commit(self, group: list[_Waiting]) -> None:
-        try:
-            made = await self._store.write([item.write for item in group])
-        except StoreRejectedError as error:
-            if len(group) == 1:
-                return _fail(group, error)
-            middle = len(group) // 2
-            await self._commit(group[:middle])
-            return await self._commit(group[middle:])
-        except StoreError as error:
-            return _fail(group, error)
-        except Exception as error:  # noqa: BLE001 - a store of somebody else may raise anything
-            failure = StoreError(
-                self._store.name, expected="the write to succeed", got=f"{type(error).__name__}: {error}"
-            )
-            failure.__cause__ = error
-            return _fail(group, failure)
-        for item, done in zip(group, made, strict=True):
+        behind = len(self._waiting)
+        parts = [group]  # what of the group is not answered, the first last
+        while parts:
+            part = parts.pop()
+            try:
+                made = await self._store.write([item.write for item in part])
+            except (StoreRejectedError, StoreFullError) as error:
+                if len(part) == 1:
+                    _fail(part, error)
+                else:
+                    middle = len(part) // 2
+                    parts += part[middle:], part[:middle]
+            except Exception as error:  # noqa: BLE001 - a store of somebody else may raise anything
+                # Whoever comes behind has waited through the same attempt, and is not to wait for another.
+                return _fail(chain(part, *reversed(parts), self._take(behind)), self._failure(error))
+            else:
+                self._made(part, made)
+        return None
+
+    def _failure(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        failure = StoreError(self._store.name, expected="the write to succeed", got=f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return failure
+
+    def _made(self, part: list[_Waiting], made: list[bool]) -> None:
+        for item, done in zip(part, made, strict=True):
             if done:
                 self._committed(item.verb, item.write)
             if not item.answer.done():
                 item.answer.set_result(done)
-        return None
 
 
-def _fail(group: list[_Waiting], error: StoreError) -> None:
-    for item in group:
+def _fail(items: Iterable[_Waiting], error: StoreError) -> None:
+    for item in items:
         if not item.answer.done():
             item.answer.set_exception(error)
         else:  # its writer was cancelled and does not hear of it

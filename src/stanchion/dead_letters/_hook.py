@@ -43,14 +43,19 @@ class HookRunner:
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Return when no hook runs; those that take longer than 5 s are cancelled."""
+        """Return when no hook runs; those that take longer than 5 s are cancelled.
+
+        One that goes on for 5 s more although it was cancelled is left behind.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_GRACE)
         for task in self._tasks:
             _log.error("on_exhausted runs for more than %g s after the queue closed, and is cancelled", _CLOSE_GRACE)
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=_CLOSE_GRACE)
+        for _ in self._tasks:
+            _log.error("on_exhausted runs on although it was cancelled, and is left behind")
 
     async def _call(self, hook: ExhaustedHook, letter: DeadLetter) -> None:
         try:

@@ -27,9 +27,12 @@ def content_of(message: object) -> tuple[str, int, bytes | None, str, str | None
     """Return type, version, payload, preview and note of a message as a letter keeps it.
 
     One that is encoded already is taken as it is.
+
+    Raises:
+        InvalidOptionError: it is an ``EncodedMessage`` with fields of the wrong kind.
     """
     try:
-        encoded = message if isinstance(message, EncodedMessage) else encode(message)
+        encoded = _checked(message) if isinstance(message, EncodedMessage) else encode(message)
     except MessageEncodeError as error:
         kind = type(message)
         why = storable(str(error).partition("\n")[0], _TEXT_LIMIT)
@@ -37,6 +40,19 @@ def content_of(message: object) -> tuple[str, int, bytes | None, str, str | None
         return f"{kind.__module__}.{kind.__qualname__}", 0, None, preview, why
     type_name, version, payload, preview = encoded
     return type_name, version, payload, storable(preview, PREVIEW_LIMIT), None
+
+
+def _checked(given: EncodedMessage) -> EncodedMessage:
+    # A NamedTuple checks nothing; what has other types than it says could be stored, and never read.
+    try:
+        return msgspec.convert(tuple(given), EncodedMessage, builtin_types=(bytes,))
+    except msgspec.ValidationError:
+        raise InvalidOptionError(
+            "add(message)",
+            expected="EncodedMessage(text, whole number, bytes, text)",
+            got=cut(given),
+            fix="pass the message itself, or what encode() returned.",
+        ) from None
 
 
 def address(subject: str, value: object) -> str:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The dead-letter queue: the verbs of people, of the delivery that adds, and of the one that redelivers."""
+"""The dead-letter queue: the verbs of people, of the delivery that adds, and of the one that redelivers.
+
+It is one piece since each verb is a few lines around the same session; more than half of the file is their docstrings.
+The rules are in ``_transitions.py``, the writing in ``_group_commit.py``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,13 @@ from stanchion.dead_letters._letter import Attempt, DeadLetter, kept
 from stanchion.dead_letters._session import Session
 from stanchion.dead_letters._store import Store, Write
 from stanchion.dead_letters.stores import check_url, store_of
-from stanchion.errors import DeadLetterNotFoundError, DeadLettersClosedError, InvalidOptionError
+from stanchion.errors import (
+    DeadLetterError,
+    DeadLetterNotFoundError,
+    DeadLettersClosedError,
+    InvalidOptionError,
+    StoreFullError,
+)
 from stanchion.kernel import Clock, SystemClock
 from stanchion.telemetry import Telemetry
 
@@ -35,6 +45,7 @@ DEFAULT_BACKOFF: Final = Backoff(initial=5.0, factor=2.0, maximum=3600.0, jitter
 
 _PURGE_STEP: Final = 1000
 _Letters: TypeAlias = list[DeadLetter]  # the class below has a method called list
+_Claims: TypeAlias = dict[asyncio.Future[bool], DeadLetter]
 
 
 class Host(Protocol):
@@ -207,7 +218,8 @@ class DeadLetterQueue:
             The letter's id, when the letter is committed.
 
         Raises:
-            StoreError: the store failed; the letter is not stored.
+            StoreError: the store failed; the letter is not stored. While others lock an SQL file, that takes
+                up to two of its ``busy_timeout``: for the commit under way, and for this one.
             DeadLettersClosedError: the queue is closed; the letter is not stored.
             InvalidOptionError: an argument is of the wrong kind.
 
@@ -384,6 +396,7 @@ class DeadLetterQueue:
 
         Raises:
             InvalidOptionError: the filter is wrong, or asks for retrying letters.
+            StoreError: the store failed; what was deleted so far stays deleted.
 
         Cancellation: what was deleted so far stays deleted.
         """
@@ -397,13 +410,20 @@ class DeadLetterQueue:
             )
         wanted = msgspec.structs.replace(wanted, state=wanted.states or ("delivered", "discarded"))
         before = None if older_than is None else self._clock.time() - seconds("purge(older_than)", older_than)
-        count = 0
+        count, step = 0, _PURGE_STEP
         while True:  # in steps, so that others can write in between
             store = self._opened("purge").store
-            deleted = await store.delete(wanted, updated_before=before, limit=_PURGE_STEP)
+            try:
+                deleted = await store.delete(wanted, updated_before=before, limit=step)
+            except StoreFullError:  # an SQL file needs room to delete, too: less of it for fewer letters
+                if step == 1:
+                    raise
+                step //= 2
+                continue
             count += deleted
-            if deleted < _PURGE_STEP:
+            if deleted < step:
                 return count
+            step = min(2 * step, _PURGE_STEP)
 
     # --- redelivering ----------------------------------------------------------------------------
 
@@ -415,88 +435,117 @@ class DeadLetterQueue:
 
         Args:
             limit: How many letters at most.
-            lease_seconds: How long the claim holds.
+            lease_seconds: How long the claim holds; more than 0.
             owner: Who claims; None for this queue.
 
         Returns:
             The claimed letters; empty when none is due.
 
-        Cancellation: letters may stay claimed until their claim ends.
+        Cancellation: what was claimed meanwhile is released. Cancelled again before that, it raises at once,
+        and the releasing goes on by itself.
         """
         whole_number("claim_due(limit)", limit, at_least=1)
         lease = seconds("claim_due(lease_seconds)", lease_seconds)
+        if lease == 0:
+            raise InvalidOptionError("claim_due(lease_seconds)", expected="more than 0 seconds", got=cut(lease_seconds))
         claimant = self.owner if owner is None else owner
-        claimed: _Letters = []
-        while len(claimed) < limit:
-            opened, now = self._opened("claim_due"), self._clock.time()
-            due = await opened.store.due(now, limit - len(claimed))
-            if not due:
-                break
-            writes = [
-                Write(transitions.claim(letter, claimant, now + lease, now, opened.policy), letter.revision)
-                for letter in due
-            ]
-            answers = await asyncio.gather(
-                *(opened.commit.put("claim", write) for write in writes), return_exceptions=True
-            )
-            # What another queue claimed first is no longer due: look again.
-            taken = [write.letter for write, made in zip(writes, answers, strict=True) if made is True]
-            claimed += (letter for letter in taken if letter.state == "retrying")
-            failure = next((answer for answer in answers if isinstance(answer, BaseException)), None)
-            if failure is not None:
-                if claimed:
+        asked: _Claims = {}
+        try:
+            while len(claimed := _claimed(asked)) < limit:
+                opened, now = self._opened("claim_due"), self._clock.time()
+                due = await opened.store.due(now, limit - len(claimed))
+                if not due:
+                    break
+                changes = [
+                    (letter, transitions.claim(letter, claimant, now + lease, now, opened.policy)) for letter in due
+                ]
+                answers = {opened.commit.put("claim", Write(letter, old.revision)): letter for old, letter in changes}
+                asked |= answers
+                await asyncio.wait(answers)  # which, other than gather(), leaves them alone when it is cancelled
+                # What another queue claimed first is no longer due: look again, unless the store failed.
+                failure = next((error for answer in answers if (error := answer.exception()) is not None), None)
+                if failure is not None:
+                    claimed = _claimed(asked)
+                    if not claimed:
+                        raise failure
                     _log.error("not every due dead letter could be claimed: %s", failure)
                     break
-                raise failure
+        except BaseException:
+            await asyncio.shield(self._give_back(asked))
+            raise
         return claimed
 
-    async def delivered(self, id: str) -> DeadLetter:
+    async def _give_back(self, asked: _Claims) -> None:
+        """Release what is claimed for nobody."""
+        if asked:
+            await asyncio.wait(asked)
+        for letter in _claimed(asked):
+            try:
+                await self.release(letter)
+            except DeadLetterError as error:
+                _log.error("dead letter %s stays claimed until its claim ends: %s", letter.id, error)
+
+    async def delivered(self, letter: DeadLetter | str) -> DeadLetter:
         """Note that a letter's message was delivered; true whoever holds its claim by now.
+
+        Args:
+            letter: The letter, or its id.
 
         Raises:
             DeadLetterNotFoundError: there is no such letter.
             DeadLetterStateError: it is delivered already, or discarded.
         """
-        return await self._change("delivered", id, lambda letter: transitions.delivered(letter, self._clock.time()))
+        return await self._change("delivered", _id(letter), lambda now: transitions.delivered(now, self._clock.time()))
 
     async def failed(
-        self, id: str, *, reason: str, error: str | None = None, final: bool = False, owner: str | None = None
+        self,
+        letter: DeadLetter | str,
+        *,
+        reason: str,
+        error: str | None = None,
+        final: bool = False,
+        owner: str | None = None,
     ) -> DeadLetter:
         """Note that the redelivery of a claimed letter failed.
 
         Args:
-            id: The letter.
+            letter: The letter as ``claim_due`` returned it: then that very claim must hold. Or its id: then any
+                claim of ``owner`` will do, even one that was made after this attempt's ran out.
             reason: Why, as one word.
             error: The text of the error.
             final: True when trying again is in vain; the letter is exhausted.
-            owner: Who claimed it; None for this queue.
+            owner: Who claimed it, with an id; None for this queue.
 
         Returns:
             The letter as it is now: waiting for the next redelivery, or exhausted.
 
         Raises:
             DeadLetterNotFoundError: there is no such letter.
-            DeadLetterStateError: ``owner`` does not hold its claim any more.
+            DeadLetterStateError: the claim does not hold any more.
         """
         why, text = word("failed(reason)", reason), text_or_none("failed(error)", error)
-        claimant = self.owner if owner is None else owner
+        claim = self._claim(letter, owner)
 
-        def change(letter: DeadLetter) -> DeadLetter:
+        def change(now: DeadLetter) -> DeadLetter:
             attempt = Attempt(self._clock.time(), why, text)
-            return transitions.failed(letter, claimant, attempt, self._opened("failed").policy, final=final)
+            return transitions.failed(now, claim, attempt, self._opened("failed").policy, final=final)
 
-        return await self._change("failed", id, change)
+        return await self._change("failed", _id(letter), change)
 
-    async def release(self, id: str, *, owner: str | None = None) -> DeadLetter:
+    async def release(self, letter: DeadLetter | str, *, owner: str | None = None) -> DeadLetter:
         """Give a claim back without an attempt; the letter is due at once.
+
+        Args:
+            letter: The letter as ``claim_due`` returned it, or its id; see ``failed``.
+            owner: Who claimed it, with an id; None for this queue.
 
         Raises:
             DeadLetterNotFoundError: there is no such letter.
-            DeadLetterStateError: ``owner`` does not hold its claim any more.
+            DeadLetterStateError: the claim does not hold any more.
         """
-        claimant = self.owner if owner is None else owner
+        claim = self._claim(letter, owner)
         return await self._change(
-            "release", id, lambda letter: transitions.release(letter, claimant, self._clock.time())
+            "release", _id(letter), lambda now: transitions.release(now, claim, self._clock.time())
         )
 
     async def next_due(self) -> float | None:
@@ -525,6 +574,11 @@ class DeadLetterQueue:
             raise DeadLettersClosedError(verb)
         return self._session
 
+    def _claim(self, letter: DeadLetter | str, owner: str | None) -> DeadLetter | str:
+        if isinstance(letter, DeadLetter):
+            return letter
+        return self.owner if owner is None else owner
+
     async def _change(self, verb: str, id: str, change: Callable[[DeadLetter], DeadLetter]) -> DeadLetter:
         """Store the next revision of a letter; begin again when somebody else changed it meanwhile."""
         while True:
@@ -532,6 +586,20 @@ class DeadLetterQueue:
             changed = change(letter)
             if await self._opened(verb).commit.put(verb, Write(changed, letter.revision)):
                 return changed
+
+
+def _id(letter: DeadLetter | str) -> str:
+    return letter.id if isinstance(letter, DeadLetter) else letter
+
+
+def _claimed(asked: _Claims) -> _Letters:
+    """Return the letters whose claim is made."""
+    made = (
+        letter
+        for answer, letter in asked.items()
+        if not answer.cancelled() and answer.exception() is None and answer.result()
+    )
+    return [letter for letter in made if letter.state == "retrying"]  # not one that its last claim exhausted
 
 
 def _new_owner() -> str:

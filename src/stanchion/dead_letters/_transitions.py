@@ -110,17 +110,19 @@ def delivered(letter: DeadLetter, now: float) -> DeadLetter:
     return _next(letter, now, state="delivered", redeliveries=letter.redeliveries + 1)
 
 
-def failed(letter: DeadLetter, owner: str, attempt: Attempt, policy: RetryPolicy, *, final: bool) -> DeadLetter:
+def failed(
+    letter: DeadLetter, claim: DeadLetter | str, attempt: Attempt, policy: RetryPolicy, *, final: bool
+) -> DeadLetter:
     """Note that a redelivery failed; set the next one, or none when these are used up."""
-    _require_claim(letter, "failed", owner)
+    _require_claim(letter, "failed", claim)
     letter = _attempted(letter, attempt)
     again = None if final else policy.next_attempt(letter.redeliveries, attempt.at)
     return _next(letter, attempt.at, state="exhausted" if again is None else "waiting", next_attempt_at=again)
 
 
-def release(letter: DeadLetter, owner: str, now: float) -> DeadLetter:
+def release(letter: DeadLetter, claim: DeadLetter | str, now: float) -> DeadLetter:
     """Give a claim back without an attempt: the letter is due at once."""
-    _require_claim(letter, "release", owner)
+    _require_claim(letter, "release", claim)
     return _next(letter, now, state="waiting", next_attempt_at=now)
 
 
@@ -169,14 +171,22 @@ def _require(letter: DeadLetter, verb: str, states: tuple[State, ...], fix: str 
         )
 
 
-def _require_claim(letter: DeadLetter, verb: str, owner: str) -> None:
-    if letter.state == "retrying" and letter.claimed_by == owner:
+def _require_claim(letter: DeadLetter, verb: str, claim: DeadLetter | str) -> None:
+    """Require that a claim holds: this very one, by the letter as it was claimed; or any by its owner's name."""
+    if isinstance(claim, str):
+        held = letter.claimed_by == claim
+        owner, at, now_at = claim, "", ""
+    else:
+        # A claimed letter does not change until it is settled or claimed anew, even by the same owner.
+        held = letter.revision == claim.revision
+        owner, at, now_at = str(claim.claimed_by), f" at revision {claim.revision}", f" at revision {letter.revision}"
+    if letter.state == "retrying" and held:
         return
-    holder = f" by {letter.claimed_by}" if letter.state == "retrying" else ""
+    holder = f" by {letter.claimed_by}{now_at}" if letter.state == "retrying" else ""
     raise DeadLetterStateError(
         letter.id,
         verb=verb,
-        expected=f"a letter that {owner} has claimed",
+        expected=f"a letter that {owner} has claimed{at}",
         state=letter.state + holder,
         fix="its claim ran out, or it was settled otherwise; claim for longer if redeliveries take that long.",
     )

@@ -11,6 +11,7 @@ from stanchion._backoff import Backoff
 from stanchion._public import show_public_path
 from stanchion.delivery._broadcast import BroadcastReport, BroadcastStrategy, broadcast_supervised
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Outcome, Reason
+from stanchion.delivery._options import OnError
 from stanchion.delivery._receipt import MessageInfo, message_info
 from stanchion.delivery._redelivery import Redelivery
 from stanchion.delivery._send import send_supervised
@@ -23,6 +24,7 @@ __all__ = [
     "Delivery",
     "Failure",
     "MessageInfo",
+    "OnError",
     "Outcome",
     "Reason",
     "Redelivery",

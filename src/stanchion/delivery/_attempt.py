@@ -22,14 +22,14 @@ REFUSALS: Final[dict[Refusal, Failure]] = {
 """What an attempt ends with when no mailbox takes the message."""
 
 
-def recipient(ref: Ref, ack: Ack) -> Process | None:
+def recipient(ref: Ref, ack: Ack, operation: str = "send_supervised") -> Process | None:
     """Return the process that a ref means now, or None.
 
     Raises:
         InvalidOptionError: the ref is none; or a process would wait for itself to process the message.
         NoNodeError: a name, outside of every node.
     """
-    pid = ref if type(ref) is Pid else find(ref, "send_supervised(ref)")
+    pid = ref if type(ref) is Pid else find(ref, f"{operation}(ref)")
     process = None if pid is None else pid._process
     if (
         process is not None
@@ -38,7 +38,7 @@ def recipient(ref: Ref, ack: Ack) -> Process | None:
         and ack is not _ENQUEUED
     ):
         raise InvalidOptionError(
-            "send_supervised(ref)",
+            f"{operation}(ref)",
             expected="another process, since a process cannot handle a message while it waits for that",
             got=f"the sending process itself, {process!r}",
             fix="pass ack='enqueued', or cast to yourself.",

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from stanchion._backoff import Backoff
 from stanchion._validate import Seconds, cut, one_of
-from stanchion.delivery._attempt import REFUSALS
+from stanchion.delivery._attempt import REFUSALS, recipient
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Reason
 from stanchion.delivery._failed import conclude, letter_box
 from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options
@@ -113,13 +113,13 @@ async def broadcast_supervised(
     """
     strategy_checked: BroadcastStrategy = one_of("broadcast_supervised(strategy)", strategy, _STRATEGIES)  # type: ignore[assignment]
     targets = _targets(refs)
-    node = sending_node(targets[0]) if targets else current_node("broadcast_supervised()")
+    node = sending_node(targets[0], "broadcast_supervised") if targets else current_node("broadcast_supervised()")
     chosen = options("broadcast_supervised", ack, timeout, retries, backoff, deadline, on_error, metadata)
     letters = letter_box(node, chosen, "broadcast_supervised")
     started = node.clock.monotonic()
     sendings = [Sending(node, ref, message, chosen, node.unique_id(), started) for ref in targets]
-    for sending in sendings:
-        sending.recipient()  # a wrong ref is an error before anybody is given the message
+    for ref in targets:  # a wrong ref is an error before anybody is given the message
+        recipient(ref, chosen.ack, "broadcast_supervised")
     if strategy_checked == "all_or_nothing":
         deliveries = await _all_or_nothing(sendings)
     else:

@@ -66,8 +66,8 @@ async def _store(sending: Sending, delivery: Delivery, letters: DeadLetterQueue)
     from stanchion.dead_letters import Attempt
 
     recipient = delivery.recipient
-    # A process is found again by its name; by a bare pid it is not.
-    name = recipient.name if isinstance(recipient, Pid) else recipient
+    # A name is found again; a pid never means another process.
+    name = None if isinstance(recipient, Pid) else recipient
     failure = sending.failures[-1][1]
     try:
         delivery.dead_letter_id = await letters.add(

@@ -18,7 +18,7 @@ class MessageInfo:
 
     Attributes:
         message_id: The same in every attempt, and in redeliveries out of the dead letters; a key for idempotency.
-        attempt: Which attempt this is, from 1.
+        attempt: Which attempt this is, from 1; each redelivery of a dead letter begins at 1 again.
         metadata: What the sender gave.
     """
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from stanchion._validate import Seconds, seconds, whole_number
 from stanchion.delivery._delivery import Reason
 from stanchion.delivery._options import Options
-from stanchion.delivery._send import redeliver
+from stanchion.delivery._sending import Sending
 from stanchion.errors import DeadLetterError, DeadLettersClosedError, MessageDecodeError
 from stanchion.kernel import Node, Process, run_process
 from stanchion.server import POLICY, Policy
@@ -69,9 +69,9 @@ class Redelivery:
             with suppress(DeadLettersClosedError):  # closed under us: there is nothing left to do
                 await self._work(process.node, under_way)
         finally:
-            for id in await under_way.end():
+            for letter in await under_way.end():
                 with suppress(DeadLetterError):  # its claim ends by itself
-                    await self._queue.release(id)
+                    await self._queue.release(letter)
 
     async def _work(self, node: Node, under_way: _UnderWay) -> None:
         await self._wait(self._queue.changes, self._poll)
@@ -81,7 +81,7 @@ class Redelivery:
             pause = self._poll
             try:
                 for letter in await self._claim(node, self._concurrency - len(under_way)):
-                    under_way.begin(letter.id, self._attempt(node, letter), self._settle)
+                    under_way.begin(letter, self._attempt(node, letter), self._settle)
                 pause = await self._pause(node)
             except DeadLettersClosedError:
                 raise
@@ -111,20 +111,25 @@ class Redelivery:
 
     async def _attempt(self, node: Node, letter: DeadLetter) -> _Settle:
         """Make one attempt; return what to note in the queue."""
-        id = letter.id
         try:
             message = letter.message()
         except MessageDecodeError as error:
-            return partial(self._queue.failed, id, reason="invalid", error=str(error), final=True)
+            return partial(self._queue.failed, letter, reason="invalid", error=str(error), final=True)
         once = Options(timeout=self._limit(node), retries=0, deadline=None, on_error="ignore", metadata=letter.metadata)
-        delivery = await redeliver(node, letter.recipient, message, once, letter.message_id or id)
+        # Under the message id that it always had, so that receivers can tell.
+        sending = Sending(
+            node, letter.recipient, message, once, letter.message_id or letter.id, started=node.clock.monotonic()
+        )
+        delivery = await sending.run()
         failure = delivery.failure
         if failure is None:
-            return partial(self._queue.delivered, id)
+            return partial(self._queue.delivered, letter)
         if failure.reason is Reason.NOPROC and not node.running:
-            return partial(self._queue.release, id)  # its recipient was stopped before this: no failure of the letter
+            return partial(
+                self._queue.release, letter
+            )  # its recipient was stopped before this: no failure of the letter
         final = not failure.retry
-        return partial(self._queue.failed, id, reason=str(failure.reason), error=failure.text, final=final)
+        return partial(self._queue.failed, letter, reason=str(failure.reason), error=failure.text, final=final)
 
     async def _settle(self, id: str, attempt: asyncio.Task[_Settle]) -> None:
         """Note in the queue what became of an attempt that was not cancelled."""
@@ -146,7 +151,7 @@ class _UnderWay:
     """
 
     def __init__(self) -> None:
-        self._attempts: dict[str, asyncio.Task[_Settle]] = {}
+        self._attempts: dict[str, tuple[DeadLetter, asyncio.Task[_Settle]]] = {}
         self._settling: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -154,11 +159,12 @@ class _UnderWay:
 
     def begin(
         self,
-        id: str,
+        letter: DeadLetter,
         attempt: Coroutine[object, object, _Settle],
         settle: Callable[[str, asyncio.Task[_Settle]], Coroutine[object, object, None]],
     ) -> None:
         """Begin with a letter; one that is under way already, its claim having ended meanwhile, is left to that."""
+        id = letter.id
         if id in self._attempts or id in self._settling:
             attempt.close()
             return
@@ -172,15 +178,16 @@ class _UnderWay:
                 self._settling[id] = asyncio.get_running_loop().create_task(settle(id, task))
                 self._settling[id].add_done_callback(settled)
 
-        self._attempts[id] = asyncio.get_running_loop().create_task(attempt)
-        self._attempts[id].add_done_callback(attempted)
+        task = asyncio.get_running_loop().create_task(attempt)
+        self._attempts[id] = letter, task
+        task.add_done_callback(attempted)
 
-    async def end(self) -> list[str]:
+    async def end(self) -> list[DeadLetter]:
         """Cancel the attempts, wait until the others are settled, and return the letters that were not."""
-        for attempt in self._attempts.values():
+        for _, attempt in self._attempts.values():
             attempt.cancel()
         await asyncio.sleep(0)  # for the callbacks of those that were done already
-        while waiting := [*self._settling.values(), *(task for task in self._attempts.values() if not task.done())]:
+        while waiting := [*self._settling.values(), *(task for _, task in self._attempts.values() if not task.done())]:
             await asyncio.wait(waiting)
             await asyncio.sleep(0)
-        return list(self._attempts)
+        return [letter for letter, _ in self._attempts.values()]

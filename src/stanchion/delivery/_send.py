@@ -11,7 +11,7 @@ from stanchion._validate import Seconds
 from stanchion.delivery._attempt import REFUSALS, acknowledged, enqueue, recipient
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Outcome
 from stanchion.delivery._failed import conclude, letter_box
-from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, Options, options
+from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options
 from stanchion.delivery._sending import Sending
 from stanchion.kernel import Node, Pid, Ref, current_node
 from stanchion.server import POLICY, Policy
@@ -69,7 +69,7 @@ async def send_supervised(
 
     Source: none in OTP; Akka's ask and at-least-once delivery are the nearest.
     """
-    node = sending_node(ref)
+    node = sending_node(ref, "send_supervised")
     chosen = options("send_supervised", ack, timeout, retries, backoff, deadline, on_error, metadata)
     letters = letter_box(node, chosen, "send_supervised")
     message_id = node.unique_id()
@@ -90,12 +90,7 @@ async def send_supervised(
     return await conclude(node, sending, await sending.after(failure), chosen, letters)
 
 
-def sending_node(ref: Ref) -> Node:
+def sending_node(ref: Ref, operation: str) -> Node:
     """Return the node of a live recipient, else the current one."""
     process = ref._process if type(ref) is Pid else None
-    return current_node("send_supervised()") if process is None else process.node
-
-
-async def redeliver(node: Node, ref: Ref, message: object, chosen: Options, message_id: str) -> Delivery:
-    """Send a stored message again under the id that it had, and leave the failure to the caller."""
-    return await Sending(node, ref, message, chosen, message_id, node.clock.monotonic()).run()
+    return current_node(f"{operation}()") if process is None else process.node

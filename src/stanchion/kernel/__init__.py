@@ -8,6 +8,7 @@ it then is up to the floors above: a GenServer's loop, or the code of a plain pr
 from __future__ import annotations
 
 from stanchion._public import show_public_path
+from stanchion._validate import Seconds
 from stanchion.kernel._clock import Clock, SystemClock, TimerHandle
 from stanchion.kernel._context import PROCESS, current_node, current_process, self_pid
 from stanchion.kernel._deadlines import Bucket, Deadlines, Expiring
@@ -49,6 +50,7 @@ __all__ = [
     "ProcessExit",
     "Ref",
     "Refusal",
+    "Seconds",
     "Service",
     "SystemClock",
     "TimerHandle",

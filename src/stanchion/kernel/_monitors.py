@@ -183,5 +183,7 @@ async def wait_exit(pid: Pid, *, timeout: Seconds | None) -> ExitReason:
     try:
         async with asyncio.timeout(limit):
             return await watcher.future
+    except TimeoutError:
+        raise TimeoutError(f"wait_exit({pid!r}): expected its exit within {limit:g} s, got none") from None
     finally:
         unwatch(process, watcher)

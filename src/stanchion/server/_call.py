@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, overload
 from stanchion._validate import Seconds, cut, instance, nearest, seconds
 from stanchion.errors import (
     CallExitError,
-    CallRefusedError,
+    CallOverflowError,
     CallSelfError,
     CallTimeoutError,
     NoNodeError,
@@ -152,7 +152,7 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     Raises:
         CallTimeoutError: no reply came in time. The request may have been handled, or may yet be.
         CallExitError: nobody is there, or the server exited first; ``handled`` says whether it had begun.
-        CallRefusedError: the mailbox is full. The request was not handled.
+        CallOverflowError: the mailbox is full. The request was not handled.
         CallSelfError: the server called itself. The request was not sent.
         UnhandledRequestError: the server has no clause for the request.
         InvalidOptionError: ``ref`` or ``timeout`` is wrong. The request was not sent.
@@ -296,9 +296,9 @@ def _gone(ref: Ref, request: object) -> CallExitError:
     return CallExitError(target=repr(ref), request=cut(request), reason="noproc", handled=False, fix=fix)
 
 
-def _refused(process: Process, refusal: Refusal, request: object) -> CallExitError | CallRefusedError:
+def _refused(process: Process, refusal: Refusal, request: object) -> CallExitError | CallOverflowError:
     if refusal == "overflow":
-        return CallRefusedError(target=repr(process.pid), request=cut(request), limit=process.mailbox.limit)
+        return CallOverflowError(target=repr(process.pid), request=cut(request), limit=process.mailbox.limit)
     return CallExitError(target=repr(process.pid), request=cut(request), reason="noproc", handled=False)
 
 

@@ -34,6 +34,13 @@ from stanchion.telemetry import MESSAGE_UNHANDLED
 # What an `async def` callback returned. Typed, so that what is awaited is no Any.
 _COROUTINE: Final = cast("type[Coroutine[object, object, object]]", CoroutineType)
 
+_EXPECTED: Final = {
+    "handle_call": "Continue(...) or Stop(...)",
+    "handle_cast": "None, Continue(...), Stop(...), Reject(...) or UNHANDLED",
+    "handle_info": "None, Continue(...), Stop(...) or UNHANDLED",
+    "handle_continue": "None, Continue(...) or Stop(...)",
+}
+
 
 async def serve(process: Process, server: type[GenServer], args: tuple[object, ...], starting: Starting) -> None:
     """Run a server from init to terminate; ends by ProcessExit, an error of init or terminate, or cancellation.
@@ -193,7 +200,7 @@ async def _steer(process: Process, server: GenServer, callback: str, result: obj
         return await _continue(process, server, result)
     if isinstance(result, Stop):
         return result.reason
-    raise _bad_return(server, callback, "None, Continue(...) or Stop(...)", result)
+    raise _bad_return(server, callback, _EXPECTED[callback], result)
 
 
 async def _continue(process: Process, server: GenServer, asked: Continue) -> ExitReason | None:
@@ -234,5 +241,7 @@ def _tell_unhandled(process: Process, envelope: Envelope) -> None:
 def _bad_return(server: GenServer, callback: str, expected: str, result: object) -> BadReturnError:
     name = type(server).__name__
     missing = callback == "handle_continue" and result is UNHANDLED
-    fix = f"write handle_continue(self, arg) in {name}, which returned Continue(...)." if missing else None
+    fix = "return None; only handle_call answers." if callback in ("handle_cast", "handle_info") else None
+    if missing:
+        fix = f"write handle_continue(self, arg) in {name}, which returned Continue(...)."
     return BadReturnError(f"{name}.{callback}", expected=expected, got=cut(result), fix=fix)

@@ -17,4 +17,4 @@ class Policy(Enum):
 
 
 POLICY: Final = Policy.POLICY
-"""Passed as a timeout: the node decides (``Node(call_timeout=…)``)."""
+"""Passed as a timeout: the default that the option's text names, in most cases the node's ``call_timeout``."""

@@ -111,7 +111,8 @@ async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Po
     if pid is None or process is None:
         return
     if PROCESS.get() is process and process.task is asyncio.current_task():
-        raise CallSelfError(target=repr(pid), request="stop()")
+        fix = "return Stop(reason), or raise ProcessExit(reason)."
+        raise CallSelfError(target=repr(pid), request="stop()", operation="stop of", fix=fix)
     limit = _limit("stop(timeout)", process.node, timeout)
     process.mailbox.put_system((STOP, reason, None))
     try:

@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any, Literal
 
 from stanchion.errors import ChildStartError, StartError
-from stanchion.kernel import INFO, STOP, Exit, ExitReason, Pid, Process, exit, spawn_link, wait_exit
+from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Pid, Process, exit, spawn_link, wait_exit
 from stanchion.server import GenServer, begin_start
 from stanchion.supervisor._child_spec import ChildSpec
 
@@ -80,14 +79,25 @@ async def stop_children(supervisor: Process, children: Sequence[Child]) -> None:
             await _stop(supervisor, pid, child.spec)
 
 
-def order_to_exit(supervisor: Process, skip: int = 0) -> ExitReason | None:
-    """Return the reason when the mailbox holds the parent's exit signal, or a stop; ``skip`` so many messages."""
-    for kind, message, _ in islice(supervisor.mailbox.queue, skip, None):
+def order_to_exit(supervisor: Process, seen: Envelope | None = None) -> ExitReason | None:
+    """Return the reason of the parent's exit signal, or of a stop, that the mailbox holds: the first one's.
+
+    Args:
+        supervisor: Whose mailbox; its own task asks.
+        seen: The last envelope of the last look, to look only at what came behind it.
+    """
+    reason: ExitReason | None = None
+    # Backwards, and not from an index on: envelopes are withdrawn meanwhile, and then what is behind them moves up. If
+    # `seen` itself is gone, this looks at all of them once more.
+    for envelope in reversed(supervisor.mailbox.queue):
+        if envelope is seen:
+            break
+        kind, message, _ = envelope
         if kind == STOP:
-            return message  # type: ignore[return-value]  # a STOP carries an exit reason
-        if kind == INFO and isinstance(message, Exit) and message.pid is supervisor.parent:
-            return message.reason
-    return None
+            reason = message  # type: ignore[assignment]  # a STOP carries an exit reason
+        elif kind == INFO and isinstance(message, Exit) and message.pid is supervisor.parent:
+            reason = message.reason
+    return reason
 
 
 async def _start_server(supervisor: Process, spec: ChildSpec, server: type[GenServer]) -> Pid:
@@ -97,7 +107,7 @@ async def _start_server(supervisor: Process, spec: ChildSpec, server: type[GenSe
     )
     ready = asyncio.ensure_future(starting.ready())
     mailbox = supervisor.mailbox
-    seen = 0
+    seen: Envelope | None = None
     try:
         while not ready.done():
             # This code runs in the supervisor's task, the mailbox's one reader, so it may wait on the mailbox.
@@ -105,7 +115,7 @@ async def _start_server(supervisor: Process, spec: ChildSpec, server: type[GenSe
             waits: set[asyncio.Future[Any]] = {ready, woken}
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             order = order_to_exit(supervisor, seen)
-            seen = len(mailbox.queue)
+            seen = mailbox.queue[-1] if mailbox.queue else None
             if order is not None:
                 await _stop(supervisor, starting.process.pid, spec)
                 raise ToldToExit(order)

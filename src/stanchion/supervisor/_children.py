@@ -81,6 +81,8 @@ class Children:
 
     async def _restart(self, child: Child, reason: object) -> bool:
         """Restart a child, and those whom the strategy restarts with it."""
+        if isinstance(reason, SystemExit):
+            return True  # it ends the whole program, and this supervisor is about to be told
         window = self._window
         count = window.add()
         limits = (window.max_restarts, window.max_seconds, cut(reason))

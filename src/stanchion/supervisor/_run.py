@@ -9,9 +9,9 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from stanchion._validate import instance, one_of
 from stanchion.errors import ApplicationExitError, InvalidOptionError
@@ -33,8 +33,9 @@ def run(app: Application, *, node: Node | None = None, loop: Loop = "auto") -> N
     """Run an application as the program, until a signal comes or its tree ends.
 
     The first SIGINT or SIGTERM stops the tree in order, the second kills at once what is left of it, and from the
-    third on signals mean what they meant before. Signals are heard only in the main thread. Inside a running event
-    loop, use ``async with Node()`` and ``app.start()`` instead.
+    third on signals mean what they meant before. Signals are heard only in the main thread. ``sys.exit()`` in a
+    process, or anywhere else on the loop, stops the tree as the first signal does; the server that called it is not
+    restarted. Inside a running event loop, use ``async with Node()`` and ``app.start()`` instead.
 
     Args:
         app: The application.
@@ -50,20 +51,28 @@ def run(app: Application, *, node: Node | None = None, loop: Loop = "auto") -> N
         ApplicationExitError: the tree ended without a signal: its top supervisor gave up, say.
         InvalidOptionError: an argument is wrong, uvloop is not installed, or an event loop runs already.
         NodeStateError: the node was entered before.
+        SystemExit: ``sys.exit()`` was called; the tree has been stopped in order. Of several, the first one is raised.
     """
     instance("run(app)", app, Application)
     node = Node(app.name) if node is None else instance("run(node)", node, Node)
     event_loop = _loop_factory(loop)()
+    event_loop.set_exception_handler(_report)
     orders = _Orders(event_loop, node)
+    main = event_loop.create_task(_main(app, node, orders))
     try:
         with _signals(orders):
-            event_loop.run_until_complete(_main(app, node, orders))
+            try:
+                event_loop.run_until_complete(main)
+            except SystemExit:
+                orders.exit_called()
+                _run_until_done(event_loop, asyncio.gather(main, return_exceptions=True))
+                raise
     finally:
         _close(event_loop)
 
 
 class _Orders:
-    """What the signals so far add up to."""
+    """What the signals so far, and a ``sys.exit()``, add up to."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, node: Node) -> None:
         self._loop = loop
@@ -76,6 +85,10 @@ class _Orders:
         self._count += 1
         self._loop.call_soon_threadsafe(self._stop if self._count == 1 else self._kill, signal.Signals(signum).name)
         return self._count > 1
+
+    def exit_called(self) -> None:
+        """Take note of a SystemExit that stopped the loop."""
+        self._stop("SystemExit")
 
     def _stop(self, name: str) -> None:
         _log.info("%s: node %s stops in order; a second signal kills what is left", name, self._node.name)
@@ -159,6 +172,28 @@ def _loop_factory(loop: Loop) -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
+def _run_until_done(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+    """Run the loop until the future is done, whatever stops the loop before."""
+    ended = False
+
+    def end(_: object) -> None:
+        nonlocal ended
+        ended = True
+        loop.stop()
+
+    # Not run_until_complete(): of the one that a SystemExit cut short, a callback may be left that stops the loop.
+    future.add_done_callback(end)
+    while not ended:
+        with suppress(SystemExit):
+            loop.run_forever()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what the loop complains of: not a task's SystemExit that nobody read, for ``run`` raises it."""
+    if not isinstance(context.get("exception"), SystemExit):
+        loop.default_exception_handler(context)
+
+
 def _close(loop: asyncio.AbstractEventLoop) -> None:
     """End what is left on the loop, and close it."""
     try:
@@ -176,4 +211,4 @@ async def _end_tasks() -> None:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_TASK_GRACE)
     for task in left:
-        _log.error("%r swallows its cancellation and is left behind", task)
+        _log.error("%r did not end within %g s of its cancellation and is left behind", task, _TASK_GRACE)

@@ -42,7 +42,7 @@ PROCESS_RUNAWAY: Final = Event(
 HANDLER_BLOCKED: Final = Event(
     ("stanchion", "handler", "blocked"),
     "A handler blocks the event loop for longer than the node's threshold.",
-    {"seconds": "how long it has blocked so far"},
+    {"seconds": "the threshold, which it has blocked for at least"},
     {**_PROCESS, "handler": "what runs, as text", "stack": "the stack, as text"},
 )
 DEAD_LETTER: Final = Event(

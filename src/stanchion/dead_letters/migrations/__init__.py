@@ -7,6 +7,10 @@ that was released is never edited.
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +36,23 @@ def mark(connection: sa.Connection, revision: str) -> None:
     connection.execute(sa.update(_version).values(version_num=revision))
 
 
+_quieting: Final = threading.Lock()
+
+
+@contextmanager
+def _quiet_alembic() -> Generator[None]:
+    """Keep Alembic from telling the program's log of every step, unless somebody asked it to by a level."""
+    logger = logging.getLogger("alembic")
+    with _quieting:
+        level = logger.level
+        logger.setLevel(level or logging.WARNING)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+@_quiet_alembic()
 def known_revisions() -> frozenset[str]:
     """Return every revision that this release can upgrade from."""
     from alembic.script import ScriptDirectory
@@ -39,6 +60,7 @@ def known_revisions() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory(str(_FOLDER)).walk_revisions())
 
 
+@_quiet_alembic()
 def upgrade(connection: sa.Connection) -> None:
     """Bring what is stored to ``HEAD``, inside the caller's transaction."""
     from alembic import command

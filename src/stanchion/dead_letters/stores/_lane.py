@@ -25,8 +25,10 @@ class Lane:
 
     async def run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what ``call`` returns, from the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        loop = asyncio.get_running_loop()
+        # Without the shield, cancelling would take a call that has not begun out of the thread's queue.
+        return await asyncio.shield(loop.run_in_executor(self._thread, lambda: call(*args, **kwargs)))
 
-    def end(self) -> None:
-        """Let the thread go when it has finished what it was given."""
-        self._thread.shutdown(wait=False)
+    def end(self, *, wait: bool = False) -> None:
+        """Let the thread go when it has finished what it was given; with ``wait``, block until then."""
+        self._thread.shutdown(wait=wait)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 
@@ -66,6 +69,9 @@ class SqliteFile:
                 self._opened.append(self._reader)
                 self._reader.exec_driver_sql("PRAGMA query_only = 1")
                 self._reader.commit()
+                # Text that is no UTF-8, in a row that somebody edited, must not fail the others of its page.
+                driver = cast("sqlite3.Connection", self._reader.connection.driver_connection)
+                driver.text_factory = partial(str, encoding="utf-8", errors="replace")
         except BaseException:
             self.close()
             raise
@@ -82,8 +88,9 @@ class SqliteFile:
             return work(self._writer, *args, **kwargs)
 
     def read(self, work: Callable[Concatenate[sa.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what ``work``, one query, returns."""
+        """Return what ``work`` returns, from one view of the file."""
         with self._translated(), self._reader.begin():
+            self._reader.exec_driver_sql("BEGIN")
             return work(self._reader, *args, **kwargs)
 
     def _prepare(self, connection: sa.Connection) -> None:
@@ -129,20 +136,27 @@ class SqliteFile:
         """Raise our errors in place of the driver's."""
         try:
             yield
-        except (exc.DBAPIError, sqlite3.Error, OverflowError, UnicodeError) as error:
+        except msgspec.ValidationError as error:
+            raise StoreCorruptError(
+                self._name,
+                expected="a row that is a letter",
+                got=str(error),
+                fix="correct the row by hand, or delete it.",
+            ) from error
+        except (exc.StatementError, sqlite3.Error, OverflowError, UnicodeError) as error:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> StoreError:
         text = str(getattr(error, "orig", None) or error)
         match _code(error):
-            case sqlite3.SQLITE_FULL:
+            case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR_SHMSIZE:
                 return StoreFullError(
                     self._name,
                     expected="room for the letter",
                     got=text,
-                    fix="make room on the disk, raise max_bytes=, or purge() what is settled.",
+                    fix="purge() what is settled, or raise max_bytes=; on a full disk, make room first if purge() fails too.",
                 )
-            case sqlite3.SQLITE_READONLY:
+            case code if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and self._is_read_only()):
                 return StoreReadOnlyError(
                     self._name,
                     expected="a file that can be written",
@@ -170,6 +184,11 @@ class SqliteFile:
             case _:
                 return StoreError(self._name, expected="the database to work", got=text)
 
+    def _is_read_only(self) -> bool:
+        # On a read-only file system SQLite cannot make its log, and says that it cannot open the file.
+        path = Path(self._path)
+        return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
     def _path_fix(self) -> str | None:
         path = Path(self._path)
         if path.is_dir():
@@ -178,7 +197,7 @@ class SqliteFile:
 
 
 def _code(error: Exception) -> int | None:
-    """Return SQLite's primary result code; None where the driver itself refused."""
+    """Return SQLite's result code, the primary one but where it says too little; None where the driver refused."""
     cause = getattr(error, "orig", None) or error
     code: int | None = getattr(cause, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
+    return code if code is None or code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF

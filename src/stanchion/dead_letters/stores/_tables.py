@@ -7,6 +7,7 @@ Only standard types: what works on SQLite works on PostgreSQL.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
@@ -16,8 +17,10 @@ import msgspec
 import sqlalchemy as sa
 
 from stanchion.dead_letters._filter import LetterFilter
-from stanchion.dead_letters._letter import Attempt, DeadLetter, State
+from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State
 from stanchion.dead_letters._store import Write
+
+_log = logging.getLogger("stanchion.dead_letters")
 
 _T = TypeVar("_T")
 
@@ -95,7 +98,8 @@ def _letter(row: sa.Row[Any]) -> DeadLetter:
     values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
     values["attempts"] = _parsed(values["attempts"], tuple[Attempt, ...], ())
     values["metadata"] = _parsed(values["metadata"], dict[str, object], {})
-    return DeadLetter(**values)
+    # Checked, since SQLite keeps any type in any column. As bytes are native, text does not pass as base64.
+    return msgspec.convert(values, DeadLetter, builtin_types=(bytes,))
 
 
 def _parsed(text: str, kind: type[_T], otherwise: _T) -> _T:
@@ -129,11 +133,8 @@ def _insert_text(rows: int) -> str:
     return f"INSERT INTO {letters.name} ({', '.join(_NAMES)}) VALUES " + ", ".join([f"({row})"] * rows)  # noqa: S608
 
 
-_CHANGE: Final = (
-    letters.update()
-    .where(_c.id == sa.bindparam("letter_id"), _c.revision == sa.bindparam("replaces"))
-    .values({name: sa.bindparam(name) for name in _NAMES if name not in _FIXED})
-)
+# What is passed with it, beyond the two that it names, is what it sets.
+_CHANGE: Final = letters.update().where(_c.id == sa.bindparam("letter_id"), _c.revision == sa.bindparam("replaces"))
 
 
 def write(connection: sa.Connection, writes: Sequence[Write]) -> list[bool]:
@@ -153,7 +154,8 @@ def write(connection: sa.Connection, writes: Sequence[Write]) -> list[bool]:
 
 
 def _change(connection: sa.Connection, letter: DeadLetter, replaces: int) -> bool:
-    values = dict(zip(_NAMES, _row(letter), strict=True))
+    row = zip(_NAMES, _row(letter), strict=True)
+    values = {name: value for name, value in row if name not in _FIXED}
     return connection.execute(_CHANGE, {"letter_id": letter.id, "replaces": replaces, **values}).rowcount == 1
 
 
@@ -165,9 +167,16 @@ def delete(connection: sa.Connection, filter: LetterFilter, updated_before: floa
     return connection.execute(letters.delete().where(_c.id.in_(chosen))).rowcount
 
 
+def set_aside(connection: sa.Connection, ids: Sequence[Any]) -> None:
+    """Make letters due no more, without a look at the rest of them."""
+    connection.execute(letters.update().where(_c.id.in_(ids)).values(due_at=None))
+
+
 # --- questions -----------------------------------------------------------------------------------
 
-_ALL: Final = sa.select(*(_c[name] for name in _FIELDS))
+# The payload as the driver has it: SQLAlchemy would raise for a text in its place, and for the whole page.
+_RAW: Final = {"payload": sa.type_coerce(_c.payload, sa.types.NullType)}
+_ALL: Final = sa.select(*(_RAW.get(name, _c[name]) for name in _FIELDS))
 
 
 def get(connection: sa.Connection, id: str) -> DeadLetter | None:
@@ -180,28 +189,47 @@ def page(
     connection: sa.Connection, filter: LetterFilter, cursor: str | None, limit: int, newest_first: bool
 ) -> list[DeadLetter]:
     """See ``Store.page``."""
-    query = _ALL.where(*_conditions(filter)).limit(limit)
+    query = _ALL.where(*_conditions(filter))
     if cursor is not None:
         query = query.where(_c.id < cursor if newest_first else _c.id > cursor)
     query = query.order_by(_c.id.desc() if newest_first else _c.id)
-    return [_letter(row) for row in connection.execute(query)]
+    return _readable(connection, query, limit)[0]
 
 
-def due(connection: sa.Connection, now: float, limit: int) -> list[DeadLetter]:
-    """See ``Store.due``."""
-    query = _ALL.where(_c.due_at <= now).order_by(_c.due_at).limit(limit)
-    return [_letter(row) for row in connection.execute(query)]
+def due(connection: sa.Connection, now: float, limit: int) -> tuple[list[DeadLetter], list[Any]]:
+    """See ``Store.due``; the second list has the ids of those that are due and cannot be read."""
+    return _readable(connection, _ALL.where(_c.due_at <= now).order_by(_c.due_at), limit)
+
+
+def _readable(
+    connection: sa.Connection, query: sa.Select[tuple[Any, ...]], limit: int
+) -> tuple[list[DeadLetter], list[Any]]:
+    """Return up to ``limit`` letters, and the ids of rows that were passed over as they are none."""
+    found: list[DeadLetter] = []
+    unreadable: list[Any] = []
+    while True:
+        wanted = limit - len(found)
+        rows = connection.execute(query.limit(wanted).offset(len(found) + len(unreadable))).all()
+        for row in rows:
+            try:
+                found.append(_letter(row))
+            except msgspec.ValidationError as error:
+                unreadable.append(row[0])
+                _log.error("dead letter %s cannot be read: %s; correct its row, and retry() it", row[0], error)
+        if len(rows) < wanted or len(found) == limit:
+            return found, unreadable
 
 
 def next_due(connection: sa.Connection) -> float | None:
     """See ``Store.next_due``."""
     query = sa.select(_c.due_at).where(_c.due_at.is_not(None)).order_by(_c.due_at).limit(1)
-    return connection.execute(query).scalar_one_or_none()
+    first: object = connection.execute(query).scalar_one_or_none()
+    return first if isinstance(first, float) else None  # text, which sorts behind all numbers, is never due
 
 
 def count(connection: sa.Connection) -> dict[State, int]:
     """See ``Store.count``."""
-    query = sa.select(_c.state, sa.func.count()).group_by(_c.state)
+    query = sa.select(_c.state, sa.func.count()).where(_c.state.in_(STATES)).group_by(_c.state)
     return {state: number for state, number in connection.execute(query)}  # noqa: C416 - a Row is no tuple to mypy
 
 

@@ -107,7 +107,10 @@ class SqlStore:
     async def due(self, now: float, limit: int) -> list[DeadLetter]:
         """See ``Store.due``."""
         opened = self._opened()
-        return await opened.reading.run(opened.file.read, _tables.due, now, limit)
+        letters, unreadable = await opened.reading.run(opened.file.read, _tables.due, now, limit)
+        if unreadable:  # or they would be found due again and again
+            await opened.writing.run(opened.file.write, _tables.set_aside, unreadable)
+        return letters
 
     async def next_due(self) -> float | None:
         """See ``Store.next_due``."""
@@ -146,11 +149,13 @@ class _Open:
     async def close(self) -> None:
         """Close the connections after what was asked for before, and let the threads go."""
         try:
-            await self.reading.run(lambda: None)  # what reads now has finished when this has
-            await self.writing.run(self.file.close)
+            await self.writing.run(self._close)
         finally:
-            self.reading.end()
             self.writing.end()
+
+    def _close(self) -> None:
+        self.reading.end(wait=True)  # what reads now has finished when this returns
+        self.file.close()
 
 
 def _checked(url: str) -> str:
