@@ -247,7 +247,7 @@ async def test_a_full_file_refuses_letters_until_there_is_room(url: str) -> None
             await letters.add(recipient="a", message=big, reason="noproc")
         assert str(caught.value) == (
             f"store {url}: expected room for the letter, got database or disk is full\n"
-            "Fix: purge() what is settled, or raise max_bytes=; on a full disk, make room first if purge() fails too."
+            "Fix: make room on the disk or raise max_bytes=, then purge() what is settled."
         )
         assert (await letters.stats()).waiting == 1
         await letters.purge({"state": "waiting"})

@@ -154,7 +154,7 @@ class SqliteFile:
                     self._name,
                     expected="room for the letter",
                     got=text,
-                    fix="purge() what is settled, or raise max_bytes=; on a full disk, make room first if purge() fails too.",
+                    fix="make room on the disk or raise max_bytes=, then purge() what is settled.",
                 )
             case code if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and self._is_read_only()):
                 return StoreReadOnlyError(
