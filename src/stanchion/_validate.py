@@ -99,6 +99,17 @@ def seconds_or_none(subject: str, value: object) -> float | None:
     return None if value is None else seconds(subject, value)
 
 
+def word(subject: str, value: object) -> str:
+    """Return ``value`` when it is a word without spaces or dots, as names are that become a part of others.
+
+    Raises:
+        InvalidOptionError: it is not.
+    """
+    if isinstance(value, str) and value and not any(c.isspace() or c == "." for c in value):
+        return value
+    raise InvalidOptionError(subject, expected="a word without spaces or dots", got=cut(value))
+
+
 def whole_number(subject: str, value: object, *, at_least: int = 0) -> int:
     """Return ``value`` when it is an int of at least ``at_least`` (a bool is not an int here).
 

@@ -81,7 +81,7 @@ class Delivery:
         outcome: ``CONFIRMED``, ``REJECTED`` or ``UNKNOWN``; equal to its text, ``"confirmed"`` say.
         recipient: The ref that the message was sent to.
         message_id: The id that all attempts of this message carry.
-        attempts: How many attempts were made; in a broadcast with ``all_or_nothing``, those to have it accepted count too.
+        attempts: How many attempts were made; in an ``all_or_nothing`` broadcast, those to have it accepted count too.
         elapsed: Seconds from the call to the outcome.
         failure: Why the last attempt failed; None when confirmed.
         dead_letter_id: The id of the dead letter that keeps the message; None when there is none.

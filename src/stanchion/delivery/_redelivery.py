@@ -41,8 +41,9 @@ class Redelivery:
         queue: Where the letters are; open before this opens.
         concurrency: How many letters may be under way at once; a slow recipient holds up no more than these.
         timeout: Seconds that one redelivery may take; by default the node's ``call_timeout``.
-        poll: Seconds before the first look, so that recipients have their time to start, and after which the queue is looked at even if nothing is known to have changed: letters that another
-            OS process added or retried are found no later than that.
+        poll: Seconds between two looks at the queue when nothing is known to have changed: letters that another OS
+            process added or retried are found no later than that. The first look comes as late, so that recipients have
+            their time to start.
 
     Raises:
         InvalidOptionError: an argument is wrong.
@@ -92,10 +93,8 @@ class Redelivery:
     async def _claim(self, node: Node, free: int) -> list[DeadLetter]:
         if free <= 0:
             return []
-        return await self._queue.claim_due(free, lease_seconds=self._limit(node) + _LEASE_BEYOND_TIMEOUT)
-
-    def _limit(self, node: Node) -> float:
-        return node.call_timeout if self._timeout is POLICY else self._timeout
+        limit = node.call_timeout if self._timeout is POLICY else self._timeout
+        return await self._queue.claim_due(free, lease_seconds=limit + _LEASE_BEYOND_TIMEOUT)
 
     async def _pause(self, node: Node) -> float:
         """Return the seconds until there may be something to do."""
@@ -115,7 +114,7 @@ class Redelivery:
             message = letter.message()
         except MessageDecodeError as error:
             return partial(self._queue.failed, letter, reason="invalid", error=str(error), final=True)
-        once = Options(timeout=self._limit(node), retries=0, deadline=None, on_error="ignore", metadata=letter.metadata)
+        once = Options(timeout=self._timeout, retries=0, deadline=None, on_error="ignore", metadata=letter.metadata)
         # Under the message id that it always had, so that receivers can tell.
         sending = Sending(
             node, letter.recipient, message, once, letter.message_id or letter.id, started=node.clock.monotonic()
@@ -125,9 +124,8 @@ class Redelivery:
         if failure is None:
             return partial(self._queue.delivered, letter)
         if failure.reason is Reason.NOPROC and not node.running:
-            return partial(
-                self._queue.release, letter
-            )  # its recipient was stopped before this: no failure of the letter
+            # Its recipient was stopped before this: that is no failure of the letter.
+            return partial(self._queue.release, letter)
         final = not failure.retry
         return partial(self._queue.failed, letter, reason=str(failure.reason), error=failure.text, final=final)
 

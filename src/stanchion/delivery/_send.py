@@ -62,7 +62,8 @@ async def send_supervised(
         NoNodeError: a name, or the pid of a process that has ended, outside of every node.
 
     Cancellation: a message that still waits in the mailbox is taken back; one whose handler has begun may be processed.
-        The message is the caller's again, unless its dead letter was being stored just then: that is stored all the same.
+        The message is the caller's again, unless its dead letter was being stored just then: it is stored all the
+        same.
 
     Delivery: at least once until confirmed or given up: an attempt that timed out may have been processed, and the next
         one is processed again. ``message_info().message_id`` is the same in all attempts.
@@ -85,8 +86,7 @@ async def send_supervised(
             failure = REFUSALS[refusal]
     if failure is None and not node.telemetry.attached:
         return Delivery(_CONFIRMED, ref, message_id, 1, node.clock.monotonic() - started)
-    sending = Sending(node, ref, message, chosen, message_id, started)
-    sending.attempts = 1
+    sending = Sending(node, ref, message, chosen, message_id, started, attempts=1)
     return await conclude(node, sending, await sending.after(failure), chosen, letters)
 
 

@@ -26,7 +26,14 @@ class Sending:
     __slots__ = ("_handled", "_node", "_options", "_ref", "_started", "attempts", "failures", "message", "message_id")
 
     def __init__(
-        self, node: Node, ref: Ref, message: object, options: Options, message_id: str, started: float
+        self,
+        node: Node,
+        ref: Ref,
+        message: object,
+        options: Options,
+        message_id: str,
+        started: float,
+        attempts: int = 0,
     ) -> None:
         self._node = node
         self._ref = ref
@@ -36,7 +43,7 @@ class Sending:
         self._handled = False
         self.message = message
         self.message_id = message_id
-        self.attempts = 0
+        self.attempts = attempts
         self.failures: list[tuple[float, Failure]] = []
 
     @property

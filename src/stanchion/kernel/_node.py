@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
-from stanchion._validate import Seconds, cut, seconds, seconds_or_none
+from stanchion._validate import Seconds, seconds, seconds_or_none, word
 from stanchion.errors import InvalidOptionError, NodeStateError
 from stanchion.kernel._clock import Clock, SystemClock
 from stanchion.kernel._context import NODE
@@ -89,9 +89,7 @@ class Node:
         Raises:
             InvalidOptionError: an argument is wrong.
         """
-        if not isinstance(name, str) or not name or any(c.isspace() or c == "." for c in name):
-            raise InvalidOptionError("Node(name)", expected="a word without spaces or dots", got=cut(name))
-        self.name = name
+        self.name = word("Node(name)", name)
         self.clock: Final[Clock] = SystemClock() if clock is None else clock
         self.telemetry: Final = Telemetry()
         self.call_timeout = seconds("Node(call_timeout)", call_timeout)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Pid:
     """The identity of one process, valid for ever: a pid of a process that ended never means another one.
 
-    Two pids are equal when they are the same object, and a copy is the same object. A pid keeps neither its process nor its mailbox alive
-    once the process has ended.
+    Two pids are equal when they are the same object, and a copy is the same object. A pid keeps neither its process
+    nor its mailbox alive once the process has ended.
 
     Attributes:
         node: The name of its node.

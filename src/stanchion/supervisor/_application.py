@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stanchion._validate import cut
-from stanchion.errors import InvalidOptionError
+from stanchion._validate import word
 from stanchion.server import start
 from stanchion.supervisor._strategies import Strategy
 from stanchion.supervisor._supervisor import Supervisor, checked_flags
@@ -66,9 +65,7 @@ class Application:
             ChildSpecError: something in ``children`` is no spec, or an id comes twice.
             InvalidOptionError: another argument is wrong.
         """
-        if not isinstance(name, str) or not name or any(c.isspace() or c == "." for c in name):
-            raise InvalidOptionError("Application(name)", expected="a word without spaces or dots", got=cut(name))
-        self.name = name
+        self.name = word("Application(name)", name)
         self.supervisor_name = f"{name}_sup"
         self._flags = checked_flags("Application", children, strategy, max_restarts, max_seconds)
 
