@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CODE   := $(wildcard src tests examples bench docs)
 
 # These five must be covered to the last line and branch.
-COVERED := kernel server supervisor delivery dead_letters
+COVERED := kernel server supervisor application delivery dead_letters
 comma   := ,
 space   := $(subst ,, )
 
@@ -16,7 +16,7 @@ DEV  := $(VENV)/.stamp-dev
 DOCS := $(VENV)/.stamp-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help all demo test test-uvloop coverage stress lint format types bench docs build clean
+.PHONY: help all demo test test-uvloop coverage stress lint format types bench bench-peers bench-profile docs build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ types: $(DEV) ## Check types with mypy and pyright, both strict
 
 bench: $(DEV) ## Run the benchmarks
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(DEV) ## Run the same four jobs on other actor libraries, each installed into a venv of its own
+	@$(BIN)/python -m bench.peers $(ARGS)
+
+bench-profile: $(DEV) ## Show where the time of a call goes
+	@$(BIN)/python -m bench.profile $(ARGS)
 
 docs: $(DEV) $(DOCS) ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -46,6 +46,8 @@ BUDGETS: Final = {
         Budget("start and stop, GenServer", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
         Budget("memory, plain", "B", "value", "less", 5_000, 4_000, "task and Queue"),
         Budget("memory, GenServer", "B", "value", "less", 5_000, 4_000, "task and Queue"),
+        Budget("memory, 100,000 GenServers", "B", "value", "less", 5_000, 4_000, "task and Queue"),
+        Budget("end a node of 100,000 GenServers", "1/s", "ratio", "more", 0.5, 0.8, "tasks, cancelled and gathered"),
         Budget("monitor and demonitor", "1/s", "value", "more", 400_000, 1_000_000, ""),
         Budget("monitor and demonitor, 100,000 held", "1/s", "value", "more", 400_000, 1_000_000, "none held"),
         Budget("dead letters stored", "1/s", "ratio", "more", 0.4, 0.7, "sqlite3, batches of 100"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
 
-from bench import calls, casts, dead_letters, imports, memory, monitors, processes, retry_pass, sends, telemetry
+from bench import calls, casts, dead_letters, idle, imports, memory, monitors, processes, retry_pass, sends, telemetry
 from bench._measure import Figures, Plan
 
 SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]] = {
@@ -21,6 +21,8 @@ SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]]
     "start and stop, GenServer": processes.measure_servers,
     "memory, plain": partial(memory.measure, kind="plain"),
     "memory, GenServer": partial(memory.measure, kind="server"),
+    "memory, 100,000 GenServers": partial(memory.measure, kind="server", full=100_000),
+    "end a node of 100,000 GenServers": idle.measure,
     "monitor and demonitor": monitors.measure,
     "monitor and demonitor, 100,000 held": monitors.measure_held,
     "dead letters stored": dead_letters.measure,

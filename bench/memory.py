@@ -26,9 +26,9 @@ _STARTERS: dict[str, Callable[[int], Awaitable[object]]] = {
 }
 
 
-async def measure(plan: Plan, kind: str) -> Figures:
-    """Measure the bytes that one process takes, beside those of one task with a Queue."""
-    count = plan.count(10_000)
+async def measure(plan: Plan, kind: str, full: int = 10_000) -> Figures:
+    """Measure the bytes that one process takes when ``full`` are there, beside those of one task with a Queue."""
+    count = plan.count(full)
 
     async def grown(kind: str) -> float:
         command = [sys.executable, "-m", "bench.memory", kind, str(count), plan.loop]

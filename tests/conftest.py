@@ -7,6 +7,9 @@
 * leaves an exception that nobody read, or
 * blocks the loop (mark it ``allow_blocking("why")`` if it must).
 
+A test that takes the fixture ``node`` runs as ``stanchion.testing`` runs it, in a node on virtual time, and must not block
+the loop either.
+
 Fixtures are plain functions; an async test opens what it needs with ``async with``. A fixture named
 ``loop_factory`` decides which loop the tests that see it run on: override it beside your tests, or let
 it look at a marker, to get another one (virtual time, say).
@@ -19,7 +22,7 @@ import gc
 import inspect
 import json
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,7 +80,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     function = _coroutine_function(pyfuncitem)
-    if function is None:
+    if function is None or _runs_in_node(pyfuncitem):
         return None
     loop_factory = cast("LoopFactory", pyfuncitem.funcargs["loop_factory"])
     may_block = _may_block(pyfuncitem)
@@ -90,6 +93,23 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     run(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(function).parameters})
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    if not isinstance(item, pytest.Function) or not _runs_in_node(item) or _may_block(item):
+        return (yield)
+    blockbuster = BlockBuster()
+    blockbuster.activate()
+    try:
+        return (yield)
+    finally:
+        blockbuster.deactivate()
+
+
+def _runs_in_node(item: pytest.Function) -> bool:
+    """Say whether the plugin of stanchion.testing runs a test."""
+    return "stanchion_seed" in item.fixturenames and _coroutine_function(item) is not None
 
 
 def _may_block(item: pytest.Function) -> bool:

@@ -7,11 +7,14 @@ The way of a message through the package, from top to bottom:
     telemetry/       what happens is told here: named events, attach and detach
     kernel/          who exists: processes, mailboxes, links, monitors, exit signals, names, the node
     server/          who handles it: GenServer, call, cast, reply
-    supervisor/      who restarts it: child_spec, strategies, Application, run
+    state_machine/   who handles it, when that depends on what came before: StateMachine
+    registry/        finding processes by more than a name: Registry, ProcessGroups
+    supervisor/      who restarts it: child_spec, strategies
+    application/     what runs: trees with a name and a configuration, run
     messages.py      messages that can be stored: types, versions, upgrades
     dead_letters/    where the undeliverable rests: the queue, its stores
     delivery/        getting it there: supervised send, broadcast, redelivery
-    testing/         virtual time, for tests
+    testing/         the test kit: virtual time, seeded orders, probes, faults
     cli/             the command line
 
 Everyday names are here; the stations have the rest.
@@ -23,6 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from stanchion._node import Node
+from stanchion.application import Application, run
 from stanchion.delivery import (
     Ack,
     Backoff,
@@ -47,13 +51,18 @@ from stanchion.kernel import (
     Ref,
     Seconds,
     Service,
+    TimerRef,
+    Via,
+    cancel_timer,
     demonitor,
     exit,
     link,
     monitor,
+    read_timer,
     receive,
     register,
     self_pid,
+    send_after,
     spawn,
     spawn_link,
     spawn_monitor,
@@ -63,30 +72,49 @@ from stanchion.kernel import (
     wait_exit,
     whereis,
 )
+from stanchion.registry import ProcessGroups, Registry
 from stanchion.server import (
     IGNORE,
     NO_REPLY,
     POLICY,
+    TIMEOUT,
     UNHANDLED,
     Continue,
     GenServer,
     Reject,
     Reply,
     Sender,
+    StateHolder,
     Stop,
+    Timeout,
+    abcast,
     call,
     cast,
+    multi_call,
     reply,
     send,
     start,
     start_link,
     stop,
 )
-from stanchion.supervisor import Application, ChildSpec, Supervisor, child_spec, run, supervisor_spec
+from stanchion.supervisor import (
+    ChildSpec,
+    DynamicSupervisor,
+    PartitionSupervisor,
+    Supervisor,
+    Task,
+    TaskExit,
+    TaskOk,
+    TaskResult,
+    TaskSupervisor,
+    child_spec,
+    supervisor_spec,
+)
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
     from stanchion.messages import Call, Message
+    from stanchion.state_machine import StateMachine
 
 __version__ = "0.1.0"
 
@@ -94,6 +122,7 @@ __all__ = [
     "IGNORE",
     "NO_REPLY",
     "POLICY",
+    "TIMEOUT",
     "UNHANDLED",
     "Ack",
     "Application",
@@ -107,6 +136,7 @@ __all__ = [
     "DeadLetterQueue",
     "Delivery",
     "Down",
+    "DynamicSupervisor",
     "Exit",
     "ExitReason",
     "GenServer",
@@ -115,20 +145,35 @@ __all__ = [
     "MonitorRef",
     "Node",
     "Outcome",
+    "PartitionSupervisor",
     "Pid",
     "ProcessExit",
+    "ProcessGroups",
     "Reason",
     "Ref",
+    "Registry",
     "Reject",
     "Reply",
     "Seconds",
     "Sender",
     "Service",
     "StanchionError",
+    "StateHolder",
+    "StateMachine",
     "Stop",
     "Supervisor",
+    "Task",
+    "TaskExit",
+    "TaskOk",
+    "TaskResult",
+    "TaskSupervisor",
+    "Timeout",
+    "TimerRef",
+    "Via",
+    "abcast",
     "broadcast_supervised",
     "call",
+    "cancel_timer",
     "cast",
     "child_spec",
     "demonitor",
@@ -136,12 +181,15 @@ __all__ = [
     "link",
     "message_info",
     "monitor",
+    "multi_call",
+    "read_timer",
     "receive",
     "register",
     "reply",
     "run",
     "self_pid",
     "send",
+    "send_after",
     "send_supervised",
     "spawn",
     "spawn_link",
@@ -163,6 +211,7 @@ _LAZY = {
     "DeadLetter": "stanchion.dead_letters",
     "DeadLetterQueue": "stanchion.dead_letters",
     "Message": "stanchion.messages",
+    "StateMachine": "stanchion.state_machine",
 }
 
 Node.__module__ = __name__  # where users import it; the other names show their stations

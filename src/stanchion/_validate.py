@@ -8,7 +8,7 @@ what was expected, what came, and what to write instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -130,6 +130,20 @@ def instance(subject: str, value: object, kind: type[_T]) -> _T:
     if isinstance(value, kind):
         return value
     raise InvalidOptionError(subject, expected=f"an instance of {kind.__name__}", got=cut(value))
+
+
+def hashable(subject: str, value: Hashable) -> Hashable:
+    """Return ``value`` when it can be a key.
+
+    Raises:
+        InvalidOptionError: it has no hash.
+    """
+    try:
+        hash(value)
+    except Exception as error:
+        # Whatever a __hash__ of the user's raises.
+        raise InvalidOptionError(subject, expected="something hashable, a string say", got=cut(value)) from error
+    return value
 
 
 def callable_or_none(subject: str, value: Callable[..., object] | None) -> None:

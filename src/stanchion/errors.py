@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Every error that Stanchion raises, in one tree.
+"""Every error that Stanchion raises: one tree, in one piece, so that all their texts are read side by side.
 
     StanchionError
     ├── InvalidOptionError (also ValueError)   an argument or option is wrong
+    │   └── ApplicationConfigError             the configuration of an application is wrong
     ├── NoNodeError, NotInProcessError         the code runs outside of a node, or of a process
     ├── ReceiveError                           somebody else reads the process's mailbox
     ├── NodeStateError                         the node is not, or no longer, in the state that it takes
     ├── NameTakenError                         a registered name belongs to another live process
+    │   └── KeyTakenError                      the same, for a key of a unique registry
     ├── CallError                              a call got no reply
     │   ├── CallTimeoutError (also TimeoutError)
     │   ├── CallExitError                      the target is gone, or went before it replied
@@ -14,13 +16,22 @@
     │   ├── CallSelfError                      a process called or stopped itself
     │   └── UnhandledRequestError              the server has no clause for this request
     ├── StopTimeoutError (also TimeoutError)   a process did not end in time after stop()
+    ├── StopExitError                          a process crashed or was killed instead of ending as stop() asked
     ├── BadReturnError                         a callback returned what its contract does not allow
+    ├── CallbackFailedError                    a function that was to run in a server raised; the server goes on
     ├── StartError                             a process did not start: init raised, hung, or stopped
     │   └── ChildStartError                    the same, for a supervisor's child
     ├── ChildSpecError (also ValueError)       a child_spec is malformed or its id is taken
     ├── ChildNotFoundError (also LookupError)  the supervisor has no child with this id
     ├── ChildStateError                        the verb does not fit the child's state
+    ├── MaxChildrenError                       a DynamicSupervisor has as many children as it may have
+    ├── TaskError                              a task of a TaskSupervisor gave no result
+    │   ├── TaskExitError                      it exited before it had one
+    │   ├── TaskTimeoutError (also TimeoutError)
+    │   ├── TaskOwnerError                     somebody asked for it who did not start it
+    │   └── TaskStateError                     its result was taken before, or comes as a message
     ├── ApplicationExitError                   an application ended without having been told to
+    ├── ApplicationStateError                  the verb does not fit the state of the node's applications
     ├── DeliveryError                          a supervised send with on_error="raise" was not confirmed
     ├── MessageEncodeError, MessageDecodeError a message cannot become data, or data a message
     └── DeadLetterError
@@ -45,16 +56,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stanchion.delivery import Delivery
-    from stanchion.kernel import ExitReason
+    from stanchion.kernel import ExitReason, Pid
 
 __all__ = [
+    "ApplicationConfigError",
     "ApplicationExitError",
+    "ApplicationStateError",
     "BadReturnError",
     "CallError",
     "CallExitError",
     "CallOverflowError",
     "CallSelfError",
     "CallTimeoutError",
+    "CallbackFailedError",
     "ChildNotFoundError",
     "ChildSpecError",
     "ChildStartError",
@@ -65,6 +79,8 @@ __all__ = [
     "DeadLettersClosedError",
     "DeliveryError",
     "InvalidOptionError",
+    "KeyTakenError",
+    "MaxChildrenError",
     "MessageDecodeError",
     "MessageEncodeError",
     "NameTakenError",
@@ -74,6 +90,7 @@ __all__ = [
     "ReceiveError",
     "StanchionError",
     "StartError",
+    "StopExitError",
     "StopTimeoutError",
     "StoreCorruptError",
     "StoreError",
@@ -81,6 +98,11 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreRejectedError",
     "StoreSchemaError",
+    "TaskError",
+    "TaskExitError",
+    "TaskOwnerError",
+    "TaskStateError",
+    "TaskTimeoutError",
     "UnhandledRequestError",
 ]
 
@@ -109,6 +131,22 @@ class InvalidOptionError(StanchionError, ValueError):
         self.expected = expected
         self.got = got
         self.fix = fix
+
+
+class ApplicationConfigError(InvalidOptionError):
+    """The configuration of an application is wrong; nothing was started.
+
+    Attributes:
+        source: Where the mistake is: the file, ``"config"`` for a mapping, or the environment variable.
+        key: The key with its tables, ``shop.smtp.port``; None where it is the whole source.
+    """
+
+    def __init__(
+        self, source: str, key: str | None, *, subject: str, expected: str, got: str, fix: str | None = None
+    ) -> None:
+        super().__init__(subject, expected=expected, got=got, fix=fix)
+        self.source = source
+        self.key = key
 
 
 class NoNodeError(StanchionError):
@@ -202,6 +240,29 @@ class NameTakenError(StanchionError):
         )
         self.name = name
         self.holder = holder
+
+
+class KeyTakenError(NameTakenError):
+    """A key of a unique registry is taken.
+
+    Attributes:
+        name: The repr of the key, cut at 200 characters.
+        holder: The repr of the pid that holds it.
+        pid: The process that holds it.
+        registry: The registry, as text.
+    """
+
+    def __init__(self, registry: str, key: str, pid: Pid, *, by_itself: bool) -> None:
+        fix = "go on with that process, which is the error's pid, choose another key, or stop the process first."
+        if by_itself:
+            fix = "write Registry.update_value() to change the value of a key that the process has already."
+        StanchionError.__init__(
+            self, _with_fix(f"key {key} of {registry}: expected a free key, got one held by {pid!r}", fix)
+        )
+        self.registry = registry
+        self.name = key
+        self.holder = repr(pid)
+        self.pid = pid
 
 
 class CallError(StanchionError):
@@ -310,6 +371,22 @@ class StopTimeoutError(StanchionError, TimeoutError):
         self.timeout = timeout
 
 
+class StopExitError(StanchionError):
+    """A process ended, but not as ``stop()`` asked: it crashed or was killed before, or its ``terminate`` raised.
+
+    Attributes:
+        target: The process, as text.
+        expected: The exit reason that was asked for.
+        reason: The exit reason that it was; an exception is the ``__cause__``, too.
+    """
+
+    def __init__(self, target: str, *, expected: ExitReason, reason: ExitReason) -> None:
+        super().__init__(f"stop of {target}: expected its exit with reason {expected!r}, got {reason!r}")
+        self.target = target
+        self.expected: ExitReason = expected
+        self.reason: ExitReason = reason
+
+
 class UnhandledRequestError(CallError):
     """The server has no clause for this request; it goes on, and the caller gets this.
 
@@ -318,11 +395,11 @@ class UnhandledRequestError(CallError):
         request: The repr of the request, cut at 200 characters.
     """
 
-    def __init__(self, *, target: str, request: str, server: str) -> None:
+    def __init__(self, *, target: str, request: str, callback: str) -> None:
         super().__init__(
             _with_fix(
-                f"call to {target}: expected {server}.handle_call() to know the request, got {request}",
-                f"add a clause for it to {server}.handle_call(), or send what it knows.",
+                f"call to {target}: expected {callback}() to know the request, got {request}",
+                f"add a clause for it to {callback}(), or send what it knows.",
             ),
             target=target,
             request=request,
@@ -343,6 +420,20 @@ class BadReturnError(StanchionError):
         self.got = got
 
 
+class CallbackFailedError(StanchionError):
+    """A function that was to run in a server for somebody else failed; the server goes on.
+
+    Attributes:
+        operation: What was asked for, of whom.
+        error: What the function raised.
+    """
+
+    def __init__(self, operation: str, *, error: BaseException) -> None:
+        super().__init__(f"{operation}: expected the function to return, got {error!r}")
+        self.operation = operation
+        self.error = error
+
+
 class StartError(StanchionError):
     """A process did not start.
 
@@ -352,8 +443,10 @@ class StartError(StanchionError):
             or the exit reason.
     """
 
-    def __init__(self, what: str, *, reason: object, fix: str | None = None) -> None:
-        super().__init__(_with_fix(f"start of {what}: expected init to finish, got {reason!r}", fix))
+    def __init__(
+        self, what: str, *, reason: object, expected: str = "init to finish", fix: str | None = None
+    ) -> None:
+        super().__init__(_with_fix(f"start of {what}: expected {expected}, got {reason!r}", fix))
         self.what = what
         self.reason = reason
 
@@ -422,6 +515,100 @@ class ChildStateError(StanchionError):
         self.state = state
 
 
+class MaxChildrenError(StanchionError):
+    """A DynamicSupervisor has as many children as it may have; nothing was started.
+
+    Attributes:
+        child_id: The id in the child_spec, or the function of a task.
+        supervisor: The supervisor, as text.
+        max_children: How many children it may have.
+    """
+
+    def __init__(self, child_id: object, *, supervisor: str, max_children: int) -> None:
+        super().__init__(
+            _with_fix(
+                f"start of child {child_id!r} of {supervisor}: expected fewer than its max_children={max_children}, "
+                "got as many",
+                "start it again when another child has ended, or give the supervisor a larger max_children=.",
+            )
+        )
+        self.child_id = child_id
+        self.supervisor = supervisor
+        self.max_children = max_children
+
+
+class TaskError(StanchionError):
+    """A task gave no result. The subclass says why.
+
+    Attributes:
+        task: The task, as text.
+    """
+
+    def __init__(self, text: str, *, task: str) -> None:
+        super().__init__(text)
+        self.task = task
+
+
+class TaskExitError(TaskError):
+    """The task exited before it had a result; an exception that ended it is the ``__cause__`` of this one.
+
+    Attributes:
+        reason: Its exit reason.
+    """
+
+    def __init__(self, task: str, *, reason: ExitReason) -> None:
+        super().__init__(f"{task}: expected a result, got its exit with reason {reason!r}", task=task)
+        self.reason: ExitReason = reason
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """The task has no result yet. It goes on, but for one of a stream, which was killed.
+
+    Attributes:
+        timeout: The limit in seconds.
+    """
+
+    def __init__(self, task: str, *, timeout: float, fix: str | None = None) -> None:
+        super().__init__(
+            _with_fix(
+                f"{task}: expected a result within {timeout:g} s, got none",
+                fix or "pass a longer timeout=; it goes on, so await it again, or end it with shutdown().",
+            ),
+            task=task,
+        )
+        self.timeout = timeout
+
+
+class TaskOwnerError(TaskError):
+    """Somebody asked for a task who did not start it.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, task: str, *, operation: str, owner: str, caller: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation} of {task}: expected to be called by its owner, {owner}, got {caller}",
+                "let the owner await it and send the result on, or start the task where it is awaited.",
+            ),
+            task=task,
+        )
+        self.operation = operation
+
+
+class TaskStateError(TaskError):
+    """The verb does not fit the state of the task.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, task: str, *, operation: str, expected: str, got: str, fix: str) -> None:
+        super().__init__(_with_fix(f"{operation} of {task}: expected {expected}, got {got}", fix), task=task)
+        self.operation = operation
+
+
 class ApplicationExitError(StanchionError):
     """An application ended, and nobody had told it to.
 
@@ -444,6 +631,20 @@ class ApplicationExitError(StanchionError):
         )
         self.name = name
         self.reason = reason
+
+
+class ApplicationStateError(StanchionError):
+    """The verb does not fit the state of the node's applications; nothing was changed.
+
+    Attributes:
+        name: The application.
+        verb: What was asked for: start or stop.
+    """
+
+    def __init__(self, name: str, *, verb: str, expected: str, got: str, fix: str) -> None:
+        super().__init__(_with_fix(f"{verb} of application {name!r}: expected {expected}, got {got}", fix))
+        self.name = name
+        self.verb = verb
 
 
 class DeliveryError(StanchionError):

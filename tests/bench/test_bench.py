@@ -23,6 +23,8 @@ ON_EACH_LOOP = [
     "start and stop, GenServer",
     "memory, plain",
     "memory, GenServer",
+    "memory, 100,000 GenServers",
+    "end a node of 100,000 GenServers",
     "monitor and demonitor",
     "monitor and demonitor, 100,000 held",
     "dead letters stored",

@@ -110,7 +110,7 @@ def test_dead_letters_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest
 
 
 def test_run_page_does_what_it_says(tmp_path: Path) -> None:
-    [module] = blocks("how-to/run-an-application.md", "python")
+    [module, *_] = blocks("how-to/run-an-application.md", "python")
     (tmp_path / "shop.py").write_text(module)
     [(line, shown)] = sessions("how-to/run-an-application.md")
     printed = Shell(tmp_path).run_until_interrupted(line, after=tmp_path / "letters.db")

@@ -12,6 +12,8 @@ import pytest
 from tests.cli.commands import cli, command, environment, process, stored
 
 SHOP = """
+from dataclasses import dataclass
+
 import stanchion as st
 
 class Greeter(st.GenServer):
@@ -23,6 +25,12 @@ class Greeter(st.GenServer):
         print("stopped", reason, flush=True)
 
 app = st.Application("shop", children=[st.child_spec(Greeter, name="greeter")])
+
+@dataclass
+class Town:
+    name: str = "Rome"
+
+configured = st.Application("town", config=Town, children=lambda town: [st.child_spec(Greeter, town.name)])
 
 def build():
     return app
@@ -103,6 +111,27 @@ def test_run_stops_in_order_and_ends_with_0_when_a_signal_comes(shop: Path, sign
 def test_run_finds_an_application_behind_a_function_or_an_attribute(shop: Path, target: str) -> None:
     code, stdout, _ = run_until(signal.SIGTERM, target, "--loop", "asyncio", "--log-level", "ERROR", cwd=shop)
     assert (code, stdout) == (0, "started\nstopped shutdown\n")
+
+
+def test_run_reads_the_configuration_that_it_is_given(shop: Path) -> None:
+    (shop / "town.toml").write_text('[town]\nname = "Oslo"\n')
+    code, stdout, stderr = run_until(signal.SIGTERM, "shop:configured", "--config", "town.toml", cwd=shop)
+    assert (code, stdout) == (0, "started Oslo\nstopped shutdown\n"), stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("[town]\nname = 3", "town.toml: [town] name: expected str, got 3\n"),
+        ("[twon]", "town.toml: expected the tables [town], got [twon]\nFix: write [town].\n"),
+        (None, "town.toml: expected a file to read, got No such file or directory\n"),
+    ],
+)
+def test_run_refuses_a_configuration_that_is_not_right(shop: Path, text: str | None, error: str) -> None:
+    if text is not None:
+        (shop / "town.toml").write_text(text)
+    refused = cli("run", "shop:configured", "--config", "town.toml")
+    assert (refused.exit_code, refused.stdout, refused.stderr.partition("error: ")[2]) == (2, "", error)
 
 
 def test_run_logs_what_it_is_asked_to(shop: Path) -> None:

@@ -72,7 +72,7 @@ def test_show_says_who_claimed_a_letter_and_when_a_waiting_one_is_due(fill: Fill
 
 def test_show_says_that_a_pid_is_gone(fill: Fill) -> None:
     shown = cli("dlq", "show", id_of(1), "--db", fill(letter(1, recipient="<shop.4>", redeliverable=False)))
-    assert "recipient  <shop.4> (gone for good: replay it to a name)" in shown.stdout
+    assert "recipient  <shop.4> (cannot be found again: replay it to a name)" in shown.stdout
 
 
 def test_show_falls_back_on_the_preview_when_the_message_never_was_data(fill: Fill) -> None:

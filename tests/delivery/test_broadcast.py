@@ -9,6 +9,7 @@ import pytest
 
 import stanchion as st
 from stanchion.errors import DeliveryError, InvalidOptionError
+from stanchion.testing import advance
 from tests.delivery.servers import Flaky, Log, Recorder
 
 STEADY = st.Backoff(initial=1, factor=2, jitter=0)
@@ -26,146 +27,131 @@ async def full(limit: int = 1) -> st.Pid:
 
 
 @pytest.mark.parametrize("strategy", ["all_or_nothing", "best_effort", "at_least_one"])
-async def test_broadcast_reaches_everybody(new_node, strategy):
-    async with new_node():
-        pids = [await st.start(Recorder) for _ in range(3)]
-        report = await st.broadcast_supervised(pids, "hello", strategy=strategy)
-        assert report
-        assert [delivery.recipient for delivery in report.deliveries] == pids
-        assert report.confirmed == report.deliveries
-        assert report.failed == ()
-        assert [await st.call(pid, Log()) for pid in pids] == [["hello"], ["hello"], ["hello"]]
+async def test_broadcast_reaches_everybody(node, strategy):
+    pids = [await st.start(Recorder) for _ in range(3)]
+    report = await st.broadcast_supervised(pids, "hello", strategy=strategy)
+    assert report
+    assert [delivery.recipient for delivery in report.deliveries] == pids
+    assert report.confirmed == report.deliveries
+    assert report.failed == ()
+    assert [await st.call(pid, Log()) for pid in pids] == [["hello"], ["hello"], ["hello"]]
 
 
-async def test_best_effort_reports_the_one_that_failed(new_node):
-    async with new_node():
-        good = await st.start(Recorder)
-        report = await st.broadcast_supervised([good, "nobody"], "hello", retries=0, **QUIET)
-        assert not report
-        assert [delivery.outcome for delivery in report.deliveries] == ["confirmed", "rejected"]
-        assert repr(report) == "<BroadcastReport best_effort: 1 of 2 confirmed in 0.000 s>"
+async def test_best_effort_reports_the_one_that_failed(node):
+    good = await st.start(Recorder)
+    report = await st.broadcast_supervised([good, "nobody"], "hello", retries=0, **QUIET)
+    assert not report
+    assert [delivery.outcome for delivery in report.deliveries] == ["confirmed", "rejected"]
+    assert repr(report) == "<BroadcastReport best_effort: 1 of 2 confirmed in 0.000 s>"
 
 
-async def test_at_least_one_is_content_with_one(new_node):
-    async with new_node():
-        good = await st.start(Recorder)
-        report = await st.broadcast_supervised(["nobody", good], "hello", strategy="at_least_one", retries=0, **QUIET)
-        assert report
-        assert len(report.failed) == 1
+async def test_at_least_one_is_content_with_one(node):
+    good = await st.start(Recorder)
+    report = await st.broadcast_supervised(["nobody", good], "hello", strategy="at_least_one", retries=0, **QUIET)
+    assert report
+    assert len(report.failed) == 1
 
 
-async def test_at_least_one_fails_when_nobody_confirms(new_node):
-    async with new_node():
-        report = await st.broadcast_supervised(["a", "b"], "hello", strategy="at_least_one", retries=0, **QUIET)
-        assert not report
+async def test_at_least_one_fails_when_nobody_confirms(node):
+    report = await st.broadcast_supervised(["a", "b"], "hello", strategy="at_least_one", retries=0, **QUIET)
+    assert not report
 
 
-async def test_all_or_nothing_gives_it_to_nobody_when_one_is_full(new_node):
-    async with new_node():
-        good, busy = await st.start(Recorder), await full()
-        report = await st.broadcast_supervised([good, busy], "hello", strategy="all_or_nothing", retries=1, **QUIET)
-        assert not report
-        assert [str(delivery.reason) for delivery in report.deliveries] == ["aborted", "overflow"]
-        assert [delivery.outcome for delivery in report.deliveries] == ["rejected", "rejected"]
-        assert await st.call(good, Log()) == []
-        await asyncio.sleep(20)
-        assert await st.call(busy, Log()) == [("sleep", 10), "waits"]
+async def test_all_or_nothing_gives_it_to_nobody_when_one_is_full(node):
+    good, busy = await st.start(Recorder), await full()
+    report = await st.broadcast_supervised([good, busy], "hello", strategy="all_or_nothing", retries=1, **QUIET)
+    assert not report
+    assert [str(delivery.reason) for delivery in report.deliveries] == ["aborted", "overflow"]
+    assert [delivery.outcome for delivery in report.deliveries] == ["rejected", "rejected"]
+    assert await st.call(good, Log()) == []
+    await advance(20)
+    assert await st.call(busy, Log()) == [("sleep", 10), "waits"]
 
 
-async def test_all_or_nothing_gives_it_to_nobody_when_one_is_gone(new_node):
-    async with new_node():
-        good, gone = await st.start(Recorder), await st.start(Recorder)
-        await st.stop(gone)
-        report = await st.broadcast_supervised([good, gone], "hello", strategy="all_or_nothing", **QUIET)
-        assert [delivery.attempts for delivery in report.deliveries] == [1, 1]  # a pid never comes back
-        assert [str(delivery.reason) for delivery in report.deliveries] == ["aborted", "noproc"]
-        assert report.deliveries[0].reason_text == "aborted: another recipient could not take the message"
-        assert await st.call(good, Log()) == []
+async def test_all_or_nothing_gives_it_to_nobody_when_one_is_gone(node):
+    good, gone = await st.start(Recorder), await st.start(Recorder)
+    await st.stop(gone)
+    report = await st.broadcast_supervised([good, gone], "hello", strategy="all_or_nothing", **QUIET)
+    assert [delivery.attempts for delivery in report.deliveries] == [1, 1]  # a pid never comes back
+    assert [str(delivery.reason) for delivery in report.deliveries] == ["aborted", "noproc"]
+    assert report.deliveries[0].reason_text == "aborted: another recipient could not take the message"
+    assert await st.call(good, Log()) == []
 
 
-async def test_all_or_nothing_is_accepted_later_when_there_is_room_again(new_node):
-    async with new_node():
-        good, busy = await st.start(Recorder), await full()
-        report = await st.broadcast_supervised([good, busy], "hello", strategy="all_or_nothing", retries=5, **QUIET)
-        assert report
-        # refused at 0, 1, 3 and 7 seconds; at 15 the mailbox is empty
-        assert [delivery.attempts for delivery in report.deliveries] == [5, 5]
-        assert await st.call(good, Log()) == ["hello"]
+async def test_all_or_nothing_is_accepted_later_when_there_is_room_again(node):
+    good, busy = await st.start(Recorder), await full()
+    report = await st.broadcast_supervised([good, busy], "hello", strategy="all_or_nothing", retries=5, **QUIET)
+    assert report
+    # refused at 0, 1, 3 and 7 seconds; at 15 the mailbox is empty
+    assert [delivery.attempts for delivery in report.deliveries] == [5, 5]
+    assert await st.call(good, Log()) == ["hello"]
 
 
-async def test_all_or_nothing_needs_two_places_when_one_is_named_twice(new_node):
-    async with new_node():
-        pid = await st.start(Recorder, name="server", mailbox=1)
-        report = await st.broadcast_supervised([pid, "server"], "hello", strategy="all_or_nothing", retries=0, **QUIET)
-        assert [str(delivery.reason) for delivery in report.deliveries] == ["overflow", "overflow"]
-        assert await st.call(pid, Log()) == []
+async def test_all_or_nothing_needs_two_places_when_one_is_named_twice(node):
+    pid = await st.start(Recorder, name="server", mailbox=1)
+    report = await st.broadcast_supervised([pid, "server"], "hello", strategy="all_or_nothing", retries=0, **QUIET)
+    assert [str(delivery.reason) for delivery in report.deliveries] == ["overflow", "overflow"]
+    assert await st.call(pid, Log()) == []
 
 
-async def test_all_or_nothing_delivers_again_to_one_that_failed_after_acceptance(new_node):
-    async with new_node():
-        good, flaky = await st.start(Recorder), await st.start(Flaky, 2)
-        report = await st.broadcast_supervised([good, flaky], "hello", strategy="all_or_nothing", **QUIET)
-        assert [delivery.attempts for delivery in report.deliveries] == [1, 3]
-        assert await st.call(good, Log()) == ["hello"]
+async def test_all_or_nothing_delivers_again_to_one_that_failed_after_acceptance(node):
+    good, flaky = await st.start(Recorder), await st.start(Flaky, 2)
+    report = await st.broadcast_supervised([good, flaky], "hello", strategy="all_or_nothing", **QUIET)
+    assert [delivery.attempts for delivery in report.deliveries] == [1, 3]
+    assert await st.call(good, Log()) == ["hello"]
 
 
-async def test_broadcast_to_nobody_is_kept_except_for_at_least_one(new_node):
-    async with new_node():
-        assert await st.broadcast_supervised([], "hello", strategy="best_effort")
-        assert await st.broadcast_supervised([], "hello", strategy="all_or_nothing")
-        assert not await st.broadcast_supervised([], "hello", strategy="at_least_one")
+async def test_broadcast_to_nobody_is_kept_except_for_at_least_one(node):
+    assert await st.broadcast_supervised([], "hello", strategy="best_effort")
+    assert await st.broadcast_supervised([], "hello", strategy="all_or_nothing")
+    assert not await st.broadcast_supervised([], "hello", strategy="at_least_one")
 
 
-async def test_broadcast_raises_the_first_failure_after_all_are_known(new_node):
-    async with new_node():
-        good = await st.start(Recorder)
-        with pytest.raises(DeliveryError) as caught:
-            await st.broadcast_supervised(["nobody", good], "hello", retries=0, on_error="raise")
-        assert caught.value.delivery.recipient == "nobody"
-        assert await st.call(good, Log()) == ["hello"]
+async def test_broadcast_raises_the_first_failure_after_all_are_known(node):
+    good = await st.start(Recorder)
+    with pytest.raises(DeliveryError) as caught:
+        await st.broadcast_supervised(["nobody", good], "hello", retries=0, on_error="raise")
+    assert caught.value.delivery.recipient == "nobody"
+    assert await st.call(good, Log()) == ["hello"]
 
 
-async def test_broadcast_tells_the_mistake_when_the_strategy_is_unknown(new_node):
-    async with new_node():
-        with pytest.raises(InvalidOptionError) as caught:
-            await st.broadcast_supervised([], "hello", strategy="all_or_none")
-        assert str(caught.value) == (
-            "broadcast_supervised(strategy): expected one of 'all_or_nothing', 'best_effort', 'at_least_one', "
-            "got 'all_or_none'\nFix: write 'all_or_nothing'."
-        )
+async def test_broadcast_tells_the_mistake_when_the_strategy_is_unknown(node):
+    with pytest.raises(InvalidOptionError) as caught:
+        await st.broadcast_supervised([], "hello", strategy="all_or_none")
+    assert str(caught.value) == (
+        "broadcast_supervised(strategy): expected one of 'all_or_nothing', 'best_effort', 'at_least_one', "
+        "got 'all_or_none'\nFix: write 'all_or_nothing'."
+    )
 
 
 @pytest.mark.parametrize(("refs", "fix"), [("server", True), (None, False)])
-async def test_broadcast_tells_the_mistake_when_the_refs_are_no_list(new_node, refs, fix):
-    async with new_node():
-        with pytest.raises(InvalidOptionError) as caught:
-            await st.broadcast_supervised(refs, "hello")
-        tail = "\nFix: put the ref into a list, or use send_supervised()." if fix else ""
-        assert str(caught.value) == (
-            f"broadcast_supervised(refs): expected an iterable of pids and registered names, got {refs!r}{tail}"
-        )
+async def test_broadcast_tells_the_mistake_when_the_refs_are_no_list(node, refs, fix):
+    with pytest.raises(InvalidOptionError) as caught:
+        await st.broadcast_supervised(refs, "hello")
+    tail = "\nFix: put the ref into a list, or use send_supervised()." if fix else ""
+    assert str(caught.value) == (
+        f"broadcast_supervised(refs): expected an iterable of pids and registered names, got {refs!r}{tail}"
+    )
 
 
-async def test_broadcast_gives_it_to_nobody_when_one_ref_is_wrong(new_node):
-    async with new_node():
-        good = await st.start(Recorder)
-        with pytest.raises(InvalidOptionError):
-            await st.broadcast_supervised([good, 42], "hello")
-        assert await st.call(good, Log()) == []
+async def test_broadcast_gives_it_to_nobody_when_one_ref_is_wrong(node):
+    good = await st.start(Recorder)
+    with pytest.raises(InvalidOptionError):
+        await st.broadcast_supervised([good, 42], "hello")
+    assert await st.call(good, Log()) == []
 
 
 @pytest.mark.parametrize("steps", range(4))
-async def test_all_or_nothing_takes_everything_back_when_it_is_cancelled(new_node, steps):
-    async with new_node():
-        busy = [await st.start(Recorder) for _ in range(3)]
-        for pid in busy:
-            st.cast(pid, ("sleep", 10))
-        await asyncio.sleep(0.1)
-        sending = asyncio.create_task(st.broadcast_supervised(busy, "hello", strategy="all_or_nothing"))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        sending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sending
-        await asyncio.sleep(60)
-        assert ["hello" in await st.call(pid, Log()) for pid in busy] == [False, False, False]
+async def test_all_or_nothing_takes_everything_back_when_it_is_cancelled(node, steps):
+    busy = [await st.start(Recorder) for _ in range(3)]
+    for pid in busy:
+        st.cast(pid, ("sleep", 10))
+    await advance(0.1)
+    sending = asyncio.create_task(st.broadcast_supervised(busy, "hello", strategy="all_or_nothing"))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await advance(60)
+    assert ["hello" in await st.call(pid, Log()) for pid in busy] == [False, False, False]

@@ -19,94 +19,89 @@ class Order(st.Message, type="test.order"):
     quantity: int
 
 
-async def test_failed_send_is_logged_by_default(new_node, caplog):
-    async with new_node():
-        delivery = await st.send_supervised("nobody", "hello", retries=0)
-        assert caplog.messages == [f"{delivery!r} was not confirmed: 'hello'"]
+async def test_failed_send_is_logged_by_default(node, caplog):
+    delivery = await st.send_supervised("nobody", "hello", retries=0)
+    assert caplog.messages == [f"{delivery!r} was not confirmed: 'hello'"]
 
 
-async def test_failed_send_is_silent_when_ignored(new_node, caplog):
-    async with new_node():
-        assert not await st.send_supervised("nobody", "hello", retries=0, on_error="ignore")
-        assert caplog.messages == []
+async def test_failed_send_is_silent_when_ignored(node, caplog):
+    assert not await st.send_supervised("nobody", "hello", retries=0, on_error="ignore")
+    assert caplog.messages == []
 
 
-async def test_failed_send_raises_with_its_delivery(new_node):
-    async with new_node():
-        with pytest.raises(DeliveryError) as caught:
-            await st.send_supervised("nobody", "hello", retries=1, backoff=STEADY, on_error="raise")
-        delivery = caught.value.delivery
-        assert delivery.reason == "noproc"
-        assert str(caught.value) == (
-            f"send of {delivery.message_id} to nobody: expected a confirmation, got rejected (noproc) after 2 attempts "
-            "in 1.000 s; the message was not handled"
-        )
+async def test_failed_send_raises_with_its_delivery(node):
+    with pytest.raises(DeliveryError) as caught:
+        await st.send_supervised("nobody", "hello", retries=1, backoff=STEADY, on_error="raise")
+    delivery = caught.value.delivery
+    assert delivery.reason == "noproc"
+    assert str(caught.value) == (
+        f"send of {delivery.message_id} to nobody: expected a confirmation, got rejected (noproc) after 2 attempts "
+        "in 1.000 s; the message was not handled"
+    )
 
 
-async def test_error_says_that_the_message_may_have_been_handled(new_node):
-    async with new_node():
-        pid = await st.start(Recorder)
-        with pytest.raises(DeliveryError) as caught:
-            await st.send_supervised(pid, "crash", on_error="raise")
-        assert str(caught.value).endswith("the message may have been handled")
+async def test_error_says_that_the_message_may_have_been_handled(node):
+    pid = await st.start(Recorder)
+    with pytest.raises(DeliveryError) as caught:
+        await st.send_supervised(pid, "crash", on_error="raise")
+    assert str(caught.value).endswith("the message may have been handled")
 
 
-async def test_failed_send_is_stored_with_its_history(new_node):
-    async with new_node(dead_letters="memory:", redeliver=False) as node:
-        delivery = await st.send_supervised(
-            "nobody",
-            Order("A-1", 2),
-            retries=1,
-            backoff=STEADY,
-            on_error="dead_letter",
-            metadata={"tenant": "a"},
-        )
-        assert delivery.dead_letter_id is not None
-        assert repr(delivery).endswith(f", dead letter {delivery.dead_letter_id}>")
-        letter = await node.dead_letters.get(delivery.dead_letter_id)
-        assert (letter.recipient, letter.reason, letter.state) == ("nobody", "noproc", "waiting")
-        assert letter.message() == Order("A-1", 2)
-        assert letter.attempts == (Attempt(START, "noproc", "noproc"), Attempt(START + 1, "noproc", "noproc"))
-        assert (letter.message_id, letter.metadata) == (delivery.message_id, {"tenant": "a"})
+@pytest.mark.stanchion(dead_letters="memory:", redeliver=False)
+async def test_failed_send_is_stored_with_its_history(node):
+    delivery = await st.send_supervised(
+        "nobody",
+        Order("A-1", 2),
+        retries=1,
+        backoff=STEADY,
+        on_error="dead_letter",
+        metadata={"tenant": "a"},
+    )
+    assert delivery.dead_letter_id is not None
+    assert repr(delivery).endswith(f", dead letter {delivery.dead_letter_id}>")
+    letter = await node.dead_letters.get(delivery.dead_letter_id)
+    assert (letter.recipient, letter.reason, letter.state) == ("nobody", "noproc", "waiting")
+    assert letter.message() == Order("A-1", 2)
+    assert letter.attempts == (Attempt(START, "noproc", "noproc"), Attempt(START + 1, "noproc", "noproc"))
+    assert (letter.message_id, letter.metadata) == (delivery.message_id, {"tenant": "a"})
 
 
-async def test_letter_to_a_pid_waits_for_a_person_even_if_the_process_had_a_name(new_node):
-    async with new_node(dead_letters="memory:", redeliver=False) as node:
-        pid = await st.start(Recorder, name="server")
-        delivery = await st.send_supervised(pid, "crash", on_error="dead_letter")
-        letter = await node.dead_letters.get(delivery.dead_letter_id)
-        assert (letter.recipient, letter.redeliverable, letter.state) == ("<node.1 server>", False, "exhausted")
-        assert (letter.reason, letter.error) == ("down", "down: ZeroDivisionError('told to')")
+@pytest.mark.stanchion(dead_letters="memory:", redeliver=False)
+async def test_letter_to_a_pid_waits_for_a_person_even_if_the_process_had_a_name(node):
+    pid = await st.start(Recorder, name="server")
+    delivery = await st.send_supervised(pid, "crash", on_error="dead_letter")
+    letter = await node.dead_letters.get(delivery.dead_letter_id)
+    assert (letter.recipient, letter.redeliverable, letter.state) == ("<test.1 server>", False, "exhausted")
+    assert (letter.reason, letter.error) == ("down", "down: ZeroDivisionError('told to')")
 
 
-async def test_letter_to_a_bare_pid_waits_for_a_person(new_node):
-    async with new_node(dead_letters="memory:", redeliver=False) as node:
-        pid = await st.start(Recorder)
-        delivery = await st.send_supervised(pid, "crash", on_error="dead_letter")
-        letter = await node.dead_letters.get(delivery.dead_letter_id)
-        assert (letter.recipient, letter.redeliverable, letter.state) == ("<node.1>", False, "exhausted")
+@pytest.mark.stanchion(dead_letters="memory:", redeliver=False)
+async def test_letter_to_a_bare_pid_waits_for_a_person(node):
+    pid = await st.start(Recorder)
+    delivery = await st.send_supervised(pid, "crash", on_error="dead_letter")
+    letter = await node.dead_letters.get(delivery.dead_letter_id)
+    assert (letter.recipient, letter.redeliverable, letter.state) == ("<test.1>", False, "exhausted")
 
 
-async def test_message_that_cannot_be_data_is_kept_with_its_preview(new_node):
-    async with new_node(dead_letters="memory:", redeliver=False) as node:
-        delivery = await st.send_supervised("nobody", object, retries=0, on_error="dead_letter")
-        letter = await node.dead_letters.get(delivery.dead_letter_id)
-        assert (letter.replayable, letter.preview, letter.state) == (False, "<class 'object'>", "exhausted")
+@pytest.mark.stanchion(dead_letters="memory:", redeliver=False)
+async def test_message_that_cannot_be_data_is_kept_with_its_preview(node):
+    delivery = await st.send_supervised("nobody", object, retries=0, on_error="dead_letter")
+    letter = await node.dead_letters.get(delivery.dead_letter_id)
+    assert (letter.replayable, letter.preview, letter.state) == (False, "<class 'object'>", "exhausted")
 
 
-async def test_send_sends_nothing_when_there_is_no_queue_for_its_dead_letter(new_node):
-    async with new_node() as node:
-        pid = await st.start(Recorder)
-        with pytest.raises(InvalidOptionError) as caught:
-            await st.send_supervised(pid, "hello", on_error="dead_letter")
-        assert str(caught.value) == (
-            "send_supervised(on_error): expected a node with a dead-letter queue for on_error='dead_letter', "
-            "got <Node node running, 1 processes>, which has none\n"
-            "Fix: make the node with Node(dead_letters='sqlite:///letters.db')."
-        )
-        assert await st.call(pid, Log()) == []
-        with pytest.raises(InvalidOptionError, match=r"Node\.dead_letters: expected a node with a dead-letter queue"):
-            _ = node.dead_letters
+async def test_send_sends_nothing_when_there_is_no_queue_for_its_dead_letter(node):
+    pid = await st.start(Recorder)
+    with pytest.raises(InvalidOptionError) as caught:
+        await st.send_supervised(pid, "hello", on_error="dead_letter")
+    assert str(caught.value) == (
+        "send_supervised(on_error): expected a node with a dead-letter queue for on_error='dead_letter', "
+        "got <Node test running, 1 processes>, which has none\n"
+        "Fix: make the node with Node(dead_letters='sqlite:///letters.db')."
+    )
+    assert await st.call(pid, Log()) == []
+    with pytest.raises(InvalidOptionError, match=r"Node\.dead_letters: expected a node with a dead-letter queue"):
+        _ = node.dead_letters
 
 
 class FullStore(MemoryStore):

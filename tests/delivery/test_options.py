@@ -44,31 +44,28 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("options", "text"), WRONG, ids=[next(iter(options)) for options, _ in WRONG])
-async def test_send_tells_the_mistake_and_sends_nothing_when_an_option_is_wrong(new_node, options, text):
-    async with new_node():
-        pid = await st.start(Recorder)
-        with pytest.raises(InvalidOptionError) as caught:
-            await st.send_supervised(pid, "hello", **options)
-        assert str(caught.value) == text
-        assert await st.call(pid, Log()) == []
+async def test_send_tells_the_mistake_and_sends_nothing_when_an_option_is_wrong(node, options, text):
+    pid = await st.start(Recorder)
+    with pytest.raises(InvalidOptionError) as caught:
+        await st.send_supervised(pid, "hello", **options)
+    assert str(caught.value) == text
+    assert await st.call(pid, Log()) == []
 
 
-async def test_send_takes_timedeltas_and_no_limits(new_node):
-    async with new_node():
-        pid = await st.start(Recorder)
-        assert await st.send_supervised(pid, 1, timeout=timedelta(seconds=1), deadline=timedelta(minutes=1))
-        assert await st.send_supervised(pid, 2, timeout=None, deadline=None)
-        assert await st.send_supervised(pid, 3, timeout=1, deadline=2)
+async def test_send_takes_timedeltas_and_no_limits(node):
+    pid = await st.start(Recorder)
+    assert await st.send_supervised(pid, 1, timeout=timedelta(seconds=1), deadline=timedelta(minutes=1))
+    assert await st.send_supervised(pid, 2, timeout=None, deadline=None)
+    assert await st.send_supervised(pid, 3, timeout=1, deadline=2)
 
 
-async def test_send_tells_the_mistake_when_the_ref_is_none(new_node):
-    async with new_node():
-        with pytest.raises(InvalidOptionError) as caught:
-            await st.send_supervised(42, "hello")
-        assert str(caught.value) == (
-            "send_supervised(ref): expected a pid or a registered name, got 42\n"
-            "Fix: pass what start() or spawn() returned, or the name= the process was started with."
-        )
+async def test_send_tells_the_mistake_when_the_ref_is_none(node):
+    with pytest.raises(InvalidOptionError) as caught:
+        await st.send_supervised(42, "hello")
+    assert str(caught.value) == (
+        "send_supervised(ref): expected a pid or a registered name, got 42\n"
+        "Fix: pass what start() or spawn() returned, or the name= the process was started with."
+    )
 
 
 async def test_send_needs_a_node_when_the_recipient_is_a_name():

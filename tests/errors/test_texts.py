@@ -22,6 +22,7 @@ from stanchion.errors import (
     ReceiveError,
     StanchionError,
     StartError,
+    StopExitError,
     StopTimeoutError,
     UnhandledRequestError,
 )
@@ -150,7 +151,11 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
             ),
         ),
         (
-            UnhandledRequestError(target="<shop.1>", request="'r'", server="Clerk"),
+            StopExitError("<shop.1>", expected="normal", reason=ValueError("x")),
+            "stop of <shop.1>: expected its exit with reason 'normal', got ValueError('x')",
+        ),
+        (
+            UnhandledRequestError(target="<shop.1>", request="'r'", callback="Clerk.handle_call"),
             (
                 "call to <shop.1>: expected Clerk.handle_call() to know the request, got 'r'\n"
                 "Fix: add a clause for it to Clerk.handle_call(), or send what it knows."
@@ -197,7 +202,9 @@ def test_errors_carry_their_data() -> None:
     assert ReceiveError("p", got="g", fix="f").process == "p"
     slow = StopTimeoutError("t", timeout=1.0)
     assert (slow.target, slow.timeout) == ("t", 1.0)
-    unknown = UnhandledRequestError(target="t", request="r", server="S")
+    crashed = StopExitError("t", expected="normal", reason="killed")
+    assert (crashed.target, crashed.expected, crashed.reason) == ("t", "normal", "killed")
+    unknown = UnhandledRequestError(target="t", request="r", callback="S.a")
     assert (unknown.target, unknown.request) == ("t", "r")
     wrong = BadReturnError("S.init", expected="e", got="g")
     assert (wrong.callback, wrong.got) == ("S.init", "g")

@@ -10,6 +10,7 @@ import pytest
 from stanchion._validate import (
     callable_or_none,
     cut,
+    hashable,
     instance,
     known_options,
     nearest,
@@ -104,6 +105,16 @@ def test_whole_number_takes_ints_from_its_lowest(value: int) -> None:
 def test_whole_number_refuses_everything_else(value) -> None:
     assert error_of(whole_number, "start(mailbox)", value, at_least=1) == (
         f"start(mailbox): expected a whole number >= 1, got {value!r}"
+    )
+
+
+def test_hashable_returns_what_has_a_hash() -> None:
+    assert hashable("x", ("a", 1)) == ("a", 1)
+
+
+def test_hashable_refuses_what_has_none() -> None:
+    assert error_of(hashable, "Registry.lookup(key)", ["a"]) == (
+        "Registry.lookup(key): expected something hashable, a string say, got ['a']"
     )
 
 

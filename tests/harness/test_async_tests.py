@@ -142,6 +142,23 @@ def test_async_test_fails_when_allow_blocking_has_no_reason(run):
     result.stdout.fnmatch_lines(["allow_blocking: expected a reason, got none"])
 
 
+def test_test_in_a_node_fails_when_it_blocks_the_loop(run):
+    result = run("""
+        async def test_it(node):
+            time.sleep(0.001)
+    """)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*BlockingError: Blocking call to time.sleep*"])
+
+
+def test_test_in_a_node_may_block_when_it_says_why(run):
+    run("""
+        @pytest.mark.allow_blocking("there is a reason")
+        async def test_it(node):
+            time.sleep(0.001)
+    """).assert_outcomes(passed=1)
+
+
 def test_service_test_skips_when_the_service_is_missing(run, monkeypatch):
     monkeypatch.delenv("STANCHION_REQUIRE_SERVICES", raising=False)
     result = run(

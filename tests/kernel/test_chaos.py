@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,15 @@ from stanchion.kernel import (
     unlink,
 )
 from stanchion.server import NO_REPLY, UNHANDLED, GenServer, Reject, Stop, call, cast, start
+from stanchion.testing import SeededLoop, VirtualClock
 from tests.kernel.helpers import quick_node
+
+
+@pytest.fixture
+def loop_factory(request: pytest.FixtureRequest):
+    """Return what makes a loop whose order of processes comes from the test's seed."""
+    callspec = getattr(request.node, "callspec", None)
+    return partial(SeededLoop, callspec.params["seed"] if callspec else 0)
 
 
 class World:
@@ -100,7 +109,7 @@ async def caller(pid: Pid, request: int, answers: list[object]) -> None:
 async def test_nothing_is_lost_twice_or_left_whatever_happens(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
     world, answers = World(seed), []
-    async with quick_node() as node:
+    async with quick_node(clock=VirtualClock()) as node:
         calls: list[asyncio.Task[None]] = []
         for _ in range(600):
             if len(node.processes) < 20:
@@ -126,7 +135,7 @@ async def test_nothing_is_lost_twice_or_left_whatever_happens(seed: int, caplog:
 
 async def test_every_monitor_of_a_survivor_delivers_exactly_one_down() -> None:
     world = World(1)
-    async with quick_node():
+    async with quick_node(clock=VirtualClock()):
         survivor = await start(Agent, world, True)
         for number in range(200):
             world.pids = [await start(Agent, world, number % 2 == 0)]
@@ -143,7 +152,7 @@ async def test_every_monitor_of_a_survivor_delivers_exactly_one_down() -> None:
 
 
 async def test_process_that_monitors_calls_and_dies_in_one_step_leaves_nothing() -> None:
-    async with quick_node() as node:
+    async with quick_node(clock=VirtualClock()) as node:
 
         class Brief(GenServer):
             def init(self, other: Pid) -> None:

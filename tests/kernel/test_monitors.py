@@ -291,3 +291,17 @@ async def test_wait_exit_refuses_what_is_no_pid() -> None:
     with pytest.raises(InvalidOptionError) as caught:
         await wait_exit("clerk", timeout=1)
     assert str(caught.value) == "wait_exit(pid): expected an instance of Pid, got 'clerk'"
+
+
+async def test_wait_exit_hears_of_an_exit_in_the_very_step_of_its_timeout() -> None:
+    async with quick_node() as node:
+        pid = spawn(sleeper)
+        waiting = asyncio.create_task(wait_exit(pid, timeout=1))
+        await steps()
+        (deadline,) = [item for bucket in node.deadlines._buckets.values() for item in bucket]
+        exit(pid, "kill")
+        while pid._process is not None:
+            await asyncio.sleep(0)
+        deadline.expire()
+        assert await waiting == "killed"
+        assert not any(node.deadlines._buckets.values())

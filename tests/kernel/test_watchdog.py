@@ -207,3 +207,21 @@ def test_watchdog_does_not_keep_the_interpreter_alive() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=True)
     assert done.stdout == "end\n"
+
+
+async def test_watchdog_that_is_stopped_just_as_it_looks_again_ends_and_reports_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with quick_node() as node:
+        watchdog = Watchdog(node, THRESHOLD)
+
+        class Cleared(threading.Event):
+            def clear(self) -> None:
+                watchdog._stopped.set()
+                self.set()  # stop() comes here, and its set() is lost
+                super().clear()
+
+        watchdog._answered = Cleared()
+        watchdog._thread.join(timeout=5)
+        assert not watchdog._thread.is_alive()
+        assert reports(caplog) == []

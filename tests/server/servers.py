@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from stanchion.kernel import Pid
 from stanchion.server import GenServer
+from tests.kernel.helpers import process_of
 
 
 async def finished(result: Any) -> Any:
@@ -66,3 +68,26 @@ def raises(error: BaseException) -> Any:
 def returns(value: Any) -> Any:
     """Return a message that makes ``By`` return a value from its callback."""
     return lambda _: value
+
+
+class Token:
+    """What a sender holds who wants to know."""
+
+    def __init__(self) -> None:
+        self.log: list[object] = []
+
+    def processed(self) -> None:
+        self.log.append("processed")
+
+    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
+        self.log.append((detail, known, retry))
+
+    def abandoned(self, reason, *, handled: bool) -> None:
+        self.log.append(("abandoned", reason, handled))
+
+
+def wanted(pid: Pid, message: object) -> Token:
+    """Cast a message whose sender wants to know."""
+    token = Token()
+    process_of(pid).mailbox.put(("cast", message, token))
+    return token

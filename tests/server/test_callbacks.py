@@ -24,7 +24,7 @@ from stanchion.server import (
 )
 from stanchion.telemetry import DEAD_LETTER, MESSAGE_UNHANDLED
 from tests.kernel.helpers import Events, process_of, quick_node, sleeper, steps
-from tests.server.servers import By, Counter, hang, raises, returns
+from tests.server.servers import By, Counter, Token, hang, raises, returns
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
@@ -208,28 +208,12 @@ async def test_rejected_cast_is_a_dead_letter_event_and_the_server_goes_on() -> 
         }
 
 
-class Token:
-    """What a sender holds who wants to know."""
-
-    def __init__(self) -> None:
-        self.log: list[object] = []
-
-    def processed(self) -> None:
-        self.log.append("processed")
-
-    def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
-        self.log.append((detail, known, retry))
-
-    def abandoned(self, reason, *, handled: bool) -> None:
-        self.log.append(("abandoned", reason, handled))
-
-
 @pytest.mark.parametrize(
     ("result", "told"),
     [
         (None, ["processed"]),
         (Reject("no", retry=False), [("no", True, False)]),
-        (UNHANDLED, [("By has no clause for it", False, False)]),
+        (UNHANDLED, [("By.handle_cast", False, False)]),
         (Continue(returns(None)), ["processed"]),
         (Stop("shutdown"), ["processed"]),
     ],

@@ -8,15 +8,18 @@ import pytest
 from stanchion.errors import BadReturnError, CallExitError, InvalidOptionError
 from stanchion.kernel import wait_exit
 from stanchion.server import (
+    HELD,
     IGNORE,
     NO_REPLY,
     POLICY,
+    TIMEOUT,
     UNHANDLED,
     Continue,
     GenServer,
     Reject,
     Reply,
     Stop,
+    Timeout,
     call,
     cast,
     send,
@@ -26,7 +29,7 @@ from stanchion.telemetry import PROCESS_EXIT
 from tests.kernel.helpers import Events, quick_node, steps
 from tests.server.servers import By, returns
 
-STEER = "None, Continue(...) or Stop(...)"
+STEER = "None, Continue(...), Timeout(...) or Stop(...)"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,10 @@ STEER = "None, Continue(...) or Stop(...)"
         (Continue("x" * 300), "Continue('" + "x" * 198 + "…)"),
         (Stop(), "Stop('normal')"),
         (Stop(("shutdown", 1)), "Stop(('shutdown', 1))"),
+        (Timeout(1.5), "Timeout(1.5)"),
+        (Timeout(60), "Timeout(60)"),
+        (TIMEOUT, "TIMEOUT"),
+        (HELD, "HELD"),
         (Reply(1, then=Stop()), "Reply(1, then=Stop('normal'))"),
         (Reject("full"), "Reject('full', retry=True)"),
         (Reject("late", retry=False, handled=True), "Reject('late', retry=False, handled=True)"),
@@ -70,7 +77,7 @@ def test_reply_refuses_another_then() -> None:
     with pytest.raises(InvalidOptionError) as caught:
         Reply(1, then=NO_REPLY)
     assert str(caught.value) == (
-        "Reply(then): expected Continue(...) or Stop(...), got NO_REPLY\n"
+        "Reply(then): expected Continue(...), Timeout(...) or Stop(...), got NO_REPLY\n"
         "Fix: to reply and go on, return the value itself."
     )
 
@@ -80,7 +87,19 @@ def test_stop_refuses_what_is_no_reason() -> None:
         Stop("done")
 
 
-@pytest.mark.parametrize("value", [Continue(1), IGNORE, Reject("no")])
+@pytest.mark.parametrize("value", [Continue(1), Timeout(5)])
+async def test_handle_call_that_forgets_the_reply_is_told_how_to_write_it(value: object) -> None:
+    async with quick_node():
+        pid = await start(By)
+        with pytest.raises(CallExitError) as caught:
+            await call(pid, returns(value))
+        assert str(caught.value.reason) == (
+            "By.handle_call(): expected a reply, NO_REPLY, Reply(...), Stop(...) or UNHANDLED as its return value, "
+            f"got {value!r}\nFix: return Reply(value, then={value!r}), or Reply(NO_REPLY, then={value!r})."
+        )
+
+
+@pytest.mark.parametrize("value", [IGNORE, Reject("no")])
 async def test_handle_call_that_returns_something_else_ends_the_server(value: object) -> None:
     async with quick_node():
         pid = await start(By)
@@ -101,8 +120,8 @@ async def test_handle_cast_that_returns_something_else_ends_the_server(value: ob
         reason = await wait_exit(pid, timeout=1)
         assert isinstance(reason, BadReturnError)
         assert str(reason) == (
-            "By.handle_cast(): expected None, Continue(...), Stop(...), Reject(...) or UNHANDLED as its return value, "
-            f"got {value!r}\nFix: return None; only handle_call answers."
+            "By.handle_cast(): expected None, Continue(...), Timeout(...), Stop(...), Reject(...) or UNHANDLED "
+            f"as its return value, got {value!r}\nFix: return None; only handle_call answers."
         )
         assert (reason.callback, reason.got) == ("By.handle_cast", repr(value))
 
@@ -118,8 +137,8 @@ async def test_handle_info_that_returns_something_else_ends_the_server(value: ob
         send(pid, value)
         reason = await wait_exit(pid, timeout=1)
         assert str(reason) == (
-            "Echo.handle_info(): expected None, Continue(...), Stop(...) or UNHANDLED as its return value, "
-            f"got {value!r}\nFix: return None; only handle_call answers."
+            "Echo.handle_info(): expected None, Continue(...), Timeout(...), Stop(...) or UNHANDLED "
+            f"as its return value, got {value!r}\nFix: return None; only handle_call answers."
         )
 
 

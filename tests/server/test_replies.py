@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from stanchion.errors import CallExitError, CallTimeoutError, InvalidOptionError
-from stanchion.kernel import exit, spawn
+from stanchion.kernel import exit, spawn, wait_exit, whereis
 from stanchion.server import NO_REPLY, GenServer, Reply, Sender, Stop, call, cast, reply, start
 from stanchion.telemetry import LATE_REPLY
 from tests.kernel.helpers import Events, process_of, quick_node, steps
@@ -213,8 +213,86 @@ async def test_stop_may_come_with_a_reply() -> None:
     async with quick_node():
         pid = await start(By)
         assert await call(pid, returns(Reply("bye", then=Stop("shutdown")))) == "bye"
-        await steps()
         assert not pid.alive
+
+
+class Terminates(By):
+    """Does in terminate what init was given."""
+
+    def init(self, function):
+        self.function = function
+
+    async def terminate(self, reason):
+        await self.function()
+
+
+async def test_reply_with_a_stop_comes_when_terminate_has_run_and_the_name_is_free() -> None:
+    async with quick_node():
+        gate = asyncio.Event()
+        pid = await start(Terminates, gate.wait, name="till")
+        waiting = asyncio.create_task(call(pid, returns(Reply("bye", then=Stop()))))
+        await steps()
+        assert not waiting.done()
+        gate.set()
+        assert await waiting == "bye"
+        assert whereis("till") is None
+
+
+async def test_reply_with_a_stop_comes_before_anyone_hears_of_the_exit() -> None:
+    async with quick_node():
+        pid = await start(By)
+        heard: list[object] = []
+        waiting = asyncio.create_task(call(pid, returns(Reply("bye", then=Stop()))))
+        waiting.add_done_callback(lambda task: heard.append(task.result()))
+        ended = asyncio.create_task(wait_exit(pid, timeout=1))
+        ended.add_done_callback(lambda task: heard.append(task.result()))
+        await steps()
+        assert heard == ["bye", "normal"]
+
+
+async def test_reply_with_a_stop_comes_when_terminate_raises() -> None:
+    async def fails() -> None:
+        raise ValueError("x")
+
+    async with quick_node():
+        pid = await start(Terminates, fails)
+        assert await call(pid, returns(Reply("bye", then=Stop()))) == "bye"
+
+
+@pytest.mark.parametrize(("signal", "reason"), [("kill", "killed"), (("shutdown", 1), ("shutdown", 1))])
+async def test_exit_signal_that_cuts_terminate_short_is_what_the_caller_of_a_stop_with_reply_hears(
+    signal, reason
+) -> None:
+    async with quick_node():
+        pid = await start(Terminates, hang)
+        waiting = asyncio.create_task(call(pid, returns(Reply("bye", then=Stop())), timeout=None))
+        await steps()
+        exit(pid, signal)
+        with pytest.raises(CallExitError) as caught:
+            await waiting
+        assert (caught.value.reason, caught.value.handled) == (reason, True)
+
+
+async def test_task_cancelled_in_terminate_gives_the_caller_of_a_stop_with_reply_the_exit() -> None:
+    async with quick_node():
+        pid = await start(Terminates, hang)
+        waiting = asyncio.create_task(call(pid, returns(Reply("bye", then=Stop())), timeout=None))
+        await steps()
+        process_of(pid).task.cancel()
+        with pytest.raises(CallExitError, match="'killed'"):
+            await waiting
+
+
+async def test_reply_with_a_stop_to_a_caller_that_is_gone_is_told() -> None:
+    async with quick_node() as node:
+        late = Events(node, LATE_REPLY)
+        gate = asyncio.Event()
+        pid = await start(Terminates, gate.wait)
+        with pytest.raises(CallTimeoutError):
+            await call(pid, returns(Reply("bye", then=Stop())), timeout=0.01)
+        gate.set()
+        await wait_exit(pid, timeout=1)
+        assert late.all("cause") == ["timeout"]
 
 
 async def test_stop_after_a_reply_leaves_the_reply_alone() -> None:

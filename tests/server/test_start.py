@@ -103,7 +103,8 @@ async def test_init_that_returns_something_else_is_a_start_error(result: object)
             await start(By, returns(result))
         assert isinstance(caught.value.reason, BadReturnError)
         assert str(caught.value.reason) == (
-            f"By.init(): expected None, Continue(...), Stop(...) or IGNORE as its return value, got {result!r}"
+            "By.init(): expected None, Continue(...), Timeout(...), Stop(...) or IGNORE as its return value, "
+            f"got {result!r}"
         )
 
 

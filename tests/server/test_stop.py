@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stanchion.errors import CallExitError, CallSelfError, InvalidOptionError, StopTimeoutError
-from stanchion.kernel import ProcessExit, exit, receive, self_pid, spawn, trap_exit, wait_exit
+from stanchion.errors import CallExitError, CallSelfError, InvalidOptionError, StopExitError, StopTimeoutError
+from stanchion.kernel import Exit, ProcessExit, exit, link, receive, self_pid, spawn, trap_exit, wait_exit, whereis
 from stanchion.server import Continue, GenServer, Stop, call, cast, send, start, start_link, stop
 from stanchion.telemetry import PROCESS_EXIT
 from tests.kernel.helpers import Events, process_of, quick_node, run_in_process, sleeper, steps
@@ -66,6 +66,65 @@ async def test_two_stops_at_once_are_one() -> None:
         pid = await start(Ends, log)
         await asyncio.gather(stop(pid, "shutdown"), stop(pid, "normal"))
         assert log == [("terminate", "shutdown")]
+
+
+async def test_stop_says_so_when_terminate_raises() -> None:
+    error = ValueError("x")
+
+    class Fails(GenServer):
+        def terminate(self, reason):
+            raise error
+
+    async with quick_node():
+        pid = await start(Fails, name="till")
+        with pytest.raises(StopExitError) as caught:
+            await stop(pid, "shutdown")
+        assert str(caught.value) == (
+            "stop of <test.1 till>: expected its exit with reason 'shutdown', got ValueError('x')"
+        )
+        assert caught.value.__cause__ is error
+
+
+async def test_stop_says_so_when_the_server_crashes_before_the_order() -> None:
+    async with quick_node():
+        pid = await start(By)
+        cast(pid, raises(error := KeyError("x")))
+        with pytest.raises(StopExitError) as caught:
+            await stop(pid)
+        assert (caught.value.expected, caught.value.reason) == ("normal", error)
+
+
+async def test_stop_says_so_when_the_server_is_killed_in_terminate() -> None:
+    class Slow(GenServer):
+        async def terminate(self, reason):
+            await hang()
+
+    async with quick_node():
+        pid = await start(Slow)
+        stopping = asyncio.create_task(stop(pid, timeout=None))
+        await steps()
+        exit(pid, "kill")
+        with pytest.raises(StopExitError, match=r"'normal', got 'killed'$") as caught:
+            await stopping
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("reason", [ValueError("told to"), "noproc"])
+async def test_stop_is_content_with_the_abnormal_reason_that_it_asked_for(reason) -> None:
+    async with quick_node() as node:
+        exits = Events(node, PROCESS_EXIT)
+        await stop(await start(Counter), reason)
+        assert exits.all("reason") == [reason]
+
+
+@pytest.mark.parametrize("reason", ["normal", "shutdown", ("shutdown", 1)])
+async def test_stop_is_content_with_another_end_in_good_order(reason) -> None:
+    async with quick_node() as node:
+        exits = Events(node, PROCESS_EXIT)
+        pid = await start(By)
+        cast(pid, returns(Stop(reason)))
+        await stop(pid, ValueError("told to"))
+        assert exits.all("reason") == [reason]
 
 
 async def gate_passed(gate: asyncio.Event) -> None:
@@ -273,7 +332,8 @@ async def test_terminate_that_raises_after_a_stop_changes_the_reason(error: Base
     async with quick_node() as node:
         exits = Events(node, PROCESS_EXIT)
         pid = await start(Fails)
-        await stop(pid)
+        with contextlib.suppress(StopExitError):
+            await stop(pid)
         assert exits.all("reason") == [error.reason if isinstance(error, ProcessExit) else error]
         assert error.__context__ is None
 
@@ -391,3 +451,34 @@ async def test_stop_from_another_process_is_no_call_to_oneself() -> None:
         pid = await start(Counter)
         await run_in_process(stop, pid)
         assert not pid.alive
+
+
+@pytest.mark.parametrize("traps", [True, False])
+async def test_parent_that_ends_normally_ends_only_a_server_that_traps_exits(traps: bool) -> None:
+    async with quick_node():
+        log: list[object] = []
+
+        async def parent() -> None:
+            await start_link(Ends, log, *([trap_exit] if traps else []), name="child")
+
+        await wait_exit(spawn(parent), timeout=1)
+        await steps()
+        child = whereis("child")
+        assert (child is None, log) == (traps, [("terminate", "normal")] if traps else [])
+
+
+async def test_exit_of_a_linked_process_that_is_not_the_parent_is_a_message_where_exits_are_trapped() -> None:
+    async with quick_node():
+        log: list[Any] = []
+        pid = await start(Ends, log, trap_exit)
+        peers: list[Any] = []
+
+        async def peer() -> None:
+            link(pid)
+            peers.append(self_pid())
+            raise ProcessExit("shutdown")
+
+        await wait_exit(spawn(peer), timeout=1)
+        await steps()
+        assert log == [Exit(peers[0], "shutdown")]
+        assert pid.alive

@@ -71,17 +71,20 @@ def test_spec_refuses_an_unknown_option_and_names_the_nearest():
     with pytest.raises(InvalidOptionError) as caught:
         child_spec(Inventory, restrat="permanent")  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "child_spec(options): expected options among id, name, restart, shutdown, mailbox, timeout, got 'restrat'\n"
+        "child_spec(options): expected options among id, name, restart, shutdown, mailbox, timeout, type, "
+        "significant, backoff, budget, got 'restrat'\n"
         "Fix: write 'restart'."
     )
 
 
-def test_spec_refuses_the_options_of_a_supervisor_and_names_its_function():
+@pytest.mark.parametrize("option", ["strategy", "max_restarts", "max_seconds", "auto_shutdown"])
+def test_spec_refuses_the_options_of_a_supervisor_and_names_its_function(option):
     with pytest.raises(InvalidOptionError) as caught:
-        child_spec(Supervisor, [], strategy="one_for_all")  # type: ignore[arg-type]
+        child_spec(Supervisor, [], **{option: 1})
     assert str(caught.value) == (
-        "child_spec(options): expected options among id, name, restart, shutdown, mailbox, timeout, got 'strategy'\n"
-        "Fix: write supervisor_spec(children, strategy=...)."
+        "child_spec(options): expected options among id, name, restart, shutdown, mailbox, timeout, type, "
+        f"significant, backoff, budget, got {option!r}\n"
+        f"Fix: write supervisor_spec(children, {option}=...)."
     )
 
 
@@ -148,7 +151,7 @@ def test_supervisor_spec_gives_its_options_to_the_supervisor():
         children, strategy="rest_for_one", max_restarts=9, max_seconds=timedelta(minutes=1), name="top", shutdown=7
     )
     assert spec.start is Supervisor
-    assert spec.args == (children, "rest_for_one", 9, 60.0)
+    assert spec.args == (children, "rest_for_one", 9, 60.0, "never")
     assert (spec.id, spec.name, spec.type, spec.shutdown) == ("top", "top", "supervisor", 7.0)
 
 

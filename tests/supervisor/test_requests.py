@@ -22,6 +22,7 @@ from stanchion.supervisor import (
     child_spec,
     count_children,
     delete_child,
+    get_childspec,
     restart_child,
     start_child,
     supervisor_spec,
@@ -154,7 +155,7 @@ async def test_child_that_runs_is_not(function, verb):
         )
 
 
-@pytest.mark.parametrize("function", [terminate_child, restart_child, delete_child])
+@pytest.mark.parametrize("function", [terminate_child, restart_child, delete_child, get_childspec])
 async def test_unknown_id_is_told_with_the_nearest_one(function):
     async with quick_node("shop"):
         specs = [recorder([], "inventory"), child_spec(InitBy, lambda: None, id=3)]
@@ -166,6 +167,14 @@ async def test_unknown_id_is_told_with_the_nearest_one(function):
         with pytest.raises(ChildNotFoundError) as caught:
             await function(supervisor, 4)
         assert str(caught.value) == f"child 4 {told}\nFix: which_children() tells the ids."
+
+
+async def test_get_childspec_returns_the_spec_of_a_child():
+    async with quick_node():
+        spec = recorder([], "a")
+        supervisor = await start(Supervisor, [spec])
+        await terminate_child(supervisor, "a")
+        assert await get_childspec(supervisor, "a") is spec
 
 
 async def test_id_that_has_no_hash_is_refused_before_it_is_sent():

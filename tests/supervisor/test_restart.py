@@ -124,8 +124,8 @@ async def test_each_restart_is_an_event():
         await end_of_restart(supervisor)
         common = {"node": "shop", "pid": supervisor, "name": "s", "child_id": "a"}
         assert seen == [
-            ({"restarts": 1}, {**common, "reason": "normal"}),
-            ({"restarts": 2}, {**common, "reason": "shutdown"}),
+            ({"restarts": 1, "attempt": 1, "delay": 0.0}, {**common, "reason": "normal"}),
+            ({"restarts": 2, "attempt": 2, "delay": 0.0}, {**common, "reason": "shutdown"}),
         ]
 
 
@@ -237,3 +237,12 @@ async def test_restarted_child_answers_at_once():
         await crash("a")
         await states(supervisor)
         assert pid_of("a").alive
+
+
+async def test_child_that_ends_the_program_is_not_restarted(caplog):
+    async with quick_node():
+        supervisor = await start(Supervisor, [child_spec(hang, name="a")])
+        exit(pid_of("a"), SystemExit(3))
+        await wait_exit(pid_of("a"), timeout=5)
+        assert await states(supervisor) == {"a": "stopped"}
+    assert not caplog.messages

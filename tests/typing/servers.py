@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Literal, assert_type
 
 import stanchion as st
 from stanchion.kernel import ExitReason, Ref
-from stanchion.server import Directive
+from stanchion.server import Directive, get_state, get_status
 
 
 class Reserve(st.Call[bool]):
@@ -68,6 +68,38 @@ async def replies_are_typed(ref: Ref) -> None:
     assert_type(await st.call(ref, Reserve("A-1")), bool)
     assert_type(await st.call("inventory", Stock(), timeout=1), dict[str, int])
     assert_type(await st.call(ref, "anything else", timeout=None), object)
+
+
+async def replies_of_many_are_typed(ref: Ref) -> None:
+    result = await st.multi_call([ref, "inventory"], Reserve("A-1"))
+    assert_type(result.replies, tuple[tuple[Ref, bool], ...])
+    assert_type((await st.multi_call([ref], "anything else", timeout=None)).replies, tuple[tuple[Ref, object], ...])
+
+
+class Sleepy(st.GenServer):
+    """Timeouts, in return types and as a message."""
+
+    async def init(self) -> st.Timeout:
+        return st.Timeout(5)
+
+    def handle_call(self, request: str, sender: st.Sender) -> st.Reply:
+        return st.Reply(st.NO_REPLY, then=st.Timeout(1))
+
+    async def handle_info(self, message: object) -> st.Timeout | st.Stop:
+        return st.Stop() if message is st.TIMEOUT else st.Timeout(5)
+
+
+async def held_state_is_typed(ref: Ref) -> None:
+    def length(state: list[int]) -> int:
+        return len(state)
+
+    async def popped(state: list[int]) -> tuple[int, list[int]]:
+        return state[0], state[1:]
+
+    assert_type(await st.StateHolder.get(ref, length), int)
+    assert_type(await st.StateHolder.get_and_update(ref, popped), int)
+    assert_type((await get_status(ref)).sysstate, Literal["running", "suspended"])
+    assert_type(await get_state(ref), dict[str, object])
 
 
 async def starting_gives_a_pid() -> None:

@@ -187,7 +187,8 @@ def _facts(letter: DeadLetter, now: float) -> Iterable[tuple[str, str | Text]]:
 
     yield "id", letter.id
     yield "state", _state(letter.state)
-    yield "recipient", letter.recipient + ("" if letter.redeliverable else " (gone for good: replay it to a name)")
+    lasting = "" if letter.redeliverable else " (cannot be found again: replay it to a name)"
+    yield "recipient", letter.recipient + lasting
     yield "type", f"{letter.message_type}, version {letter.version}" if letter.replayable else letter.message_type
     yield "reason", letter.reason
     if letter.error:

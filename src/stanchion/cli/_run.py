@@ -10,8 +10,8 @@ import typer
 
 import stanchion
 from stanchion._validate import one_of
+from stanchion.application import Loop
 from stanchion.cli._target import application_of
-from stanchion.supervisor import Loop
 
 _log = logging.getLogger("stanchion.cli")
 
@@ -28,6 +28,12 @@ def run(
             help="The module, and the Application in it, or a function without arguments that returns one.",
         ),
     ],
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", metavar="FILE", help="A TOML file with a table for each application that is configured."
+        ),
+    ] = None,
     dead_letters: Annotated[
         str | None,
         typer.Option(
@@ -45,7 +51,7 @@ def run(
 ) -> None:
     """Run an application until SIGINT or SIGTERM.
 
-    The module is imported from the current folder, or from where Python finds it. The first signal stops the tree in
+    The module is imported from the current folder, or from where Python finds it. The first signal stops it in
     order, the second kills what is left. Ends with 0 after a signal, with 1 when the application gave up.
     """
     level = one_of("--log-level", log_level.lower(), _LEVELS)
@@ -55,4 +61,4 @@ def run(
     app = application_of(target)
     node = stanchion.Node(app.name, dead_letters=dead_letters)
     _log.info("application %s starts; dead letters: %s", app.name, dead_letters or "none are kept")
-    stanchion.run(app, node=node, loop=cast("Loop", loop))  # run() checks it
+    stanchion.run(app, config=config, node=node, loop=cast("Loop", loop))  # run() checks it

@@ -15,9 +15,9 @@ from types import ModuleType
 from typing import TypeVar
 
 from stanchion._validate import cut, nearest
+from stanchion.application import Application
 from stanchion.cli._exit_codes import CommandError
 from stanchion.errors import InvalidOptionError, StanchionError
-from stanchion.supervisor import Application
 
 _T = TypeVar("_T")
 

@@ -41,7 +41,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: The letter; ids sort by the time at which letters were added.
-        recipient: To whom the message was sent: a registered name, or a pid as text.
+        recipient: To whom the message was sent: a registered name, or a via address or a pid as text.
         message_type: The stored type of the message (see ``Message``), ``"data"`` for plain data; for a
             message that cannot become data, the name of its class.
         version: The stored version of that type; 0 for a message that cannot become data.
@@ -61,7 +61,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         trace_id: The trace that the send belonged to.
         span_id: The span of the send in it.
         replay_of: The letter that this one replays.
-        redeliverable: Whether the recipient can be found again: a name can, a pid cannot once it is gone.
+        redeliverable: Whether the recipient can be found again. A name can, and a key of a registry when both can be said
+            in text: ``Registry.via('sessions', 17)``. A pid cannot once it is gone.
         claimed_by: Who is redelivering it.
         claimed_until: When that claim ends by itself.
         note: Why it is not replayable, why it was discarded, or which letter replays it.

@@ -68,7 +68,7 @@ def enqueue(
 async def acknowledged(node: Node, process: Process, envelope: Envelope, limit: float | None) -> Failure | None:
     """Wait ``limit`` seconds at most for the ack of an envelope that was taken; return why it did not come.
 
-    A message that still waits in the mailbox then, or when this is cancelled, is taken back.
+    A message that was not handled yet then, or when this is cancelled, is taken back.
     """
     receipt = envelope[2]
     if not isinstance(receipt, Receipt):
@@ -77,11 +77,20 @@ async def acknowledged(node: Node, process: Process, envelope: Envelope, limit: 
     try:
         failure = await receipt.future
     except asyncio.CancelledError:
-        process.mailbox.withdraw(envelope)
+        take_back(process, envelope)
         raise
     finally:
         if bucket is not None:
             bucket.pop(receipt, None)
-    if failure is TIMED_OUT and process.mailbox.withdraw(envelope):
+    if failure is TIMED_OUT and take_back(process, envelope):
         return _NEVER_BEGUN
     return failure
+
+
+def take_back(process: Process, envelope: Envelope) -> bool:
+    """Take a message back that waits in the mailbox or was postponed; return whether it did."""
+    deferred, token = process.deferred, envelope[2]
+    postponed = deferred is not None and token is not None and deferred.get(token) is False
+    if postponed:
+        del deferred[token]
+    return process.mailbox.withdraw(envelope) or postponed

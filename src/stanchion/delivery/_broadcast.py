@@ -17,7 +17,7 @@ from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options
 from stanchion.delivery._send import sending_node
 from stanchion.delivery._sending import Sending
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Pid, Process, Ref, current_node
+from stanchion.kernel import Pid, Process, Ref, Via, current_node
 from stanchion.server import POLICY, Policy
 
 BroadcastStrategy = Literal["all_or_nothing", "best_effort", "at_least_one"]
@@ -83,8 +83,8 @@ async def broadcast_supervised(
     """Send one message to many recipients at the same time, and return what became of each.
 
     Args:
-        refs: Pids and registered names. One that is named twice gets the message twice. None at all is a broadcast
-            that is confirmed by everybody, except for ``at_least_one``.
+        refs: Pids, registered names and via addresses. One that is named twice gets the message twice. None at all is
+            a broadcast that is confirmed by everybody, except for ``at_least_one``.
         message: What each ``handle_cast`` gets: the same object.
         strategy: ``"best_effort"`` sends to each for itself. ``"at_least_one"`` does the same and is content with one.
             ``"all_or_nothing"`` puts the message into every mailbox or into none, in one step that nothing can come
@@ -154,7 +154,7 @@ async def _all_or_nothing(sendings: list[Sending]) -> list[Delivery]:
             except asyncio.CancelledError:
                 # Those whose task was cancelled before its first step could not do it themselves.
                 for _, process, envelope in accepted:
-                    process.mailbox.withdraw(envelope)
+                    take_back(process, envelope)
                 raise
         for sending in sendings:
             sending.attempts += 1
@@ -179,11 +179,12 @@ def _refusals(processes: list[Process | None]) -> list[Failure | None]:
 
 
 def _targets(refs: Iterable[Ref]) -> list[Ref]:
-    if isinstance(refs, str | Pid) or not isinstance(refs, Iterable):
+    one = isinstance(refs, str | Pid | Via)
+    if one or not isinstance(refs, Iterable):
         raise InvalidOptionError(
             "broadcast_supervised(refs)",
             expected="an iterable of pids and registered names",
             got=cut(refs),
-            fix="put the ref into a list, or use send_supervised()." if isinstance(refs, str | Pid) else None,
+            fix="put the ref into a list, or use send_supervised()." if one else None,
         )
     return list(refs)

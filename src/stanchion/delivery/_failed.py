@@ -11,7 +11,8 @@ from stanchion.delivery._delivery import Delivery
 from stanchion.delivery._options import Options
 from stanchion.delivery._sending import Sending
 from stanchion.errors import DeadLetterError, DeliveryError, InvalidOptionError
-from stanchion.kernel import Node, Pid
+from stanchion.kernel import Node, Ref
+from stanchion.registry import RegistryVia
 from stanchion.telemetry import DELIVERY_STOP
 
 if TYPE_CHECKING:
@@ -65,14 +66,12 @@ async def conclude(
 async def _store(sending: Sending, delivery: Delivery, letters: DeadLetterQueue) -> None:
     from stanchion.dead_letters import Attempt
 
-    recipient = delivery.recipient
-    # A name is found again; a pid never means another process.
-    name = None if isinstance(recipient, Pid) else recipient
+    address = _lasting_address(delivery.recipient)
     failure = sending.failures[-1][1]
     try:
         delivery.dead_letter_id = await letters.add(
-            recipient=repr(recipient) if name is None else name,
-            redeliverable=name is not None,
+            recipient=repr(delivery.recipient) if address is None else address,
+            redeliverable=address is not None,
             message=sending.message,
             reason=str(failure.reason),
             error=failure.text,
@@ -82,6 +81,17 @@ async def _store(sending: Sending, delivery: Delivery, letters: DeadLetterQueue)
         )
     except DeadLetterError as error:
         raise DeliveryError(delivery, stored=False) from error
+
+
+def _lasting_address(ref: Ref) -> str | None:
+    """Return the text by which a later node finds the recipient, or None.
+
+    A name is found again. So is a key of a registry, when both can be said in text. A pid never means another process,
+    and what a via address of another kind means, only its maker knows.
+    """
+    if isinstance(ref, str):
+        return ref
+    return ref.text if isinstance(ref, RegistryVia) else None
 
 
 def _tell(node: Node, delivery: Delivery) -> None:

@@ -95,7 +95,8 @@ class Receipt(MessageInfo):
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         """Fail: the receiver says so."""
         reason = Reason.REFUSED if known else Reason.INVALID
-        self._fail(Failure(reason, handled=handled, retry=retry, detail=detail))
+        why = detail if known else f"{detail}() has no clause for it"
+        self._fail(Failure(reason, handled=handled, retry=retry, detail=why))
 
     def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
         """Fail: the receiver exited."""

@@ -14,8 +14,9 @@ from stanchion._validate import Seconds, seconds, whole_number
 from stanchion.delivery._delivery import Reason
 from stanchion.delivery._options import Options
 from stanchion.delivery._sending import Sending
-from stanchion.errors import DeadLetterError, DeadLettersClosedError, MessageDecodeError
+from stanchion.errors import DeadLetterError, DeadLettersClosedError, InvalidOptionError, MessageDecodeError
 from stanchion.kernel import Node, Process, run_process
+from stanchion.registry import ref_of
 from stanchion.server import POLICY, Policy
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Redelivery:
     """A service of a node: redelivers the letters of one queue, each by one attempt when it is due.
 
     The queue says when that is, and gives up after its ``max_attempts``. A letter goes to the process that holds its
-    recipient's name then, under the message id that it always had. ``Node(dead_letters=...)`` makes one by itself.
+    recipient's name then, or its recipient's key in a registry of that name, under the message id that it always had.
+    ``Node(dead_letters=...)`` makes one by itself.
 
     Args:
         queue: Where the letters are; open before this opens.
@@ -110,16 +112,14 @@ class Redelivery:
 
     async def _attempt(self, node: Node, letter: DeadLetter) -> _Settle:
         """Make one attempt; return what to note in the queue."""
-        try:
-            message = letter.message()
-        except MessageDecodeError as error:
-            return partial(self._queue.failed, letter, reason="invalid", error=str(error), final=True)
         once = Options(timeout=self._timeout, retries=0, deadline=None, on_error="ignore", metadata=letter.metadata)
         # Under the message id that it always had, so that receivers can tell.
-        sending = Sending(
-            node, letter.recipient, message, once, letter.message_id or letter.id, started=node.clock.monotonic()
-        )
-        delivery = await sending.run()
+        id, recipient, now = letter.message_id or letter.id, ref_of(letter.recipient), node.clock.monotonic()
+        try:
+            delivery = await Sending(node, recipient, letter.message(), once, id, started=now).run()
+        except (MessageDecodeError, InvalidOptionError) as error:
+            # This program knows no such message; or what is to have the recipient's key is no registry of unique keys.
+            return partial(self._queue.failed, letter, reason="invalid", error=str(error), final=True)
         failure = delivery.failure
         if failure is None:
             return partial(self._queue.delivered, letter)

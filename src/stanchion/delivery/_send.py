@@ -37,7 +37,8 @@ async def send_supervised(
     matter, and ``call`` where an answer is needed.
 
     Args:
-        ref: A pid or a registered name. A name is looked up again at each attempt, so a restarted process is found.
+        ref: A pid, a registered name or a via address. What is no pid is looked up again at each attempt, so a restarted
+            process is found.
         message: What ``handle_cast`` gets: the object itself, not a copy.
         ack: What counts as confirmed: ``"processed"``, the handler returned; or ``"enqueued"``, the message is in the
             mailbox of a live process.
@@ -61,7 +62,7 @@ async def send_supervised(
             its ``__cause__``. The message is the caller's again.
         NoNodeError: a name, or the pid of a process that has ended, outside of every node.
 
-    Cancellation: a message that still waits in the mailbox is taken back; one whose handler has begun may be processed.
+    Cancellation: a message that still waits in the mailbox, or was postponed, is taken back; one whose handler has begun may be processed.
         The message is the caller's again, unless its dead letter was being stored just then: it is stored all the
         same.
 

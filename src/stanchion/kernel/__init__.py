@@ -10,28 +10,55 @@ from __future__ import annotations
 from stanchion._public import show_public_path
 from stanchion._validate import Seconds
 from stanchion.kernel._clock import Clock, SystemClock, TimerHandle
-from stanchion.kernel._context import PROCESS, current_node, current_process, self_pid
+from stanchion.kernel._context import NODE, PROCESS, current_node, current_process, self_pid
 from stanchion.kernel._deadlines import Bucket, Deadlines, Expiring
 from stanchion.kernel._dropped import log_lost, undeliverable
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit, exit_reason, is_abnormal
-from stanchion.kernel._links import link, unlink
-from stanchion.kernel._mailbox import CALL, CAST, INFO, STOP, Envelope, Kind, Mailbox, Refusal, Token
+from stanchion.kernel._links import connect, disconnect, link, unlink
+from stanchion.kernel._mailbox import (
+    CALL,
+    CAST,
+    INFO,
+    STOP,
+    SYSTEM,
+    Envelope,
+    Kind,
+    Mailbox,
+    Notification,
+    Refusal,
+    Token,
+)
 from stanchion.kernel._monitors import Down, MonitorRef, demonitor, monitor, unwatch, wait_exit, watch
-from stanchion.kernel._names import Ref, find, register, registered, unregister, valid_name, whereis
+from stanchion.kernel._names import (
+    Name,
+    Ref,
+    Via,
+    checked_ref,
+    find,
+    register,
+    registered,
+    unregister,
+    valid_name,
+    whereis,
+)
 from stanchion.kernel._node import Node, Service
+from stanchion.kernel._owned import Owned, disown, own
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import BURST, Process
 from stanchion.kernel._run import run_process, was_cancelled
 from stanchion.kernel._signals import Exit, exit, terminate, trap_exit
 from stanchion.kernel._spawn import CallRequest, label_of, receive, spawn, spawn_link, spawn_monitor
+from stanchion.kernel._timers import TimerRef, cancel_timer, read_timer, send_after
 
 __all__ = [
     "BURST",
     "CALL",
     "CAST",
     "INFO",
+    "NODE",
     "PROCESS",
     "STOP",
+    "SYSTEM",
     "Bucket",
     "CallRequest",
     "Clock",
@@ -44,7 +71,10 @@ __all__ = [
     "Kind",
     "Mailbox",
     "MonitorRef",
+    "Name",
     "Node",
+    "Notification",
+    "Owned",
     "Pid",
     "Process",
     "ProcessExit",
@@ -54,10 +84,17 @@ __all__ = [
     "Service",
     "SystemClock",
     "TimerHandle",
+    "TimerRef",
     "Token",
+    "Via",
+    "cancel_timer",
+    "checked_ref",
+    "connect",
     "current_node",
     "current_process",
     "demonitor",
+    "disconnect",
+    "disown",
     "exit",
     "exit_reason",
     "find",
@@ -66,11 +103,14 @@ __all__ = [
     "link",
     "log_lost",
     "monitor",
+    "own",
+    "read_timer",
     "receive",
     "register",
     "registered",
     "run_process",
     "self_pid",
+    "send_after",
     "spawn",
     "spawn_link",
     "spawn_monitor",

@@ -11,10 +11,11 @@ from stanchion._validate import cut
 from stanchion.kernel._dropped import undeliverable
 from stanchion.kernel._exit_reasons import ExitReason
 from stanchion.kernel._links import disconnect
-from stanchion.kernel._mailbox import CLOSED_MAILBOX, STOP
-from stanchion.kernel._monitors import Down, unwatch
+from stanchion.kernel._mailbox import CLOSED_MAILBOX, STOP, Notification
+from stanchion.kernel._monitors import unwatch
+from stanchion.kernel._owned import release_owned
 from stanchion.kernel._process import Process
-from stanchion.kernel._signals import Exit, signal
+from stanchion.kernel._signals import signal
 from stanchion.telemetry import PROCESS_EXIT, PROCESS_RUNAWAY
 
 _log = logging.getLogger("stanchion.process")
@@ -23,9 +24,9 @@ _log = logging.getLogger("stanchion.process")
 def finish(process: Process, reason: ExitReason) -> None:
     """Tell everybody that a process has ended; the second call for one process does nothing.
 
-    The order is part of the contract. The mailbox closes first, so that nothing comes after. The name is free before
-    anyone hears of the exit, so that whoever restarts the process can take it. Those who wait for an answer come
-    before links and monitors, so that nobody acts on the exit while a caller still hangs.
+    The order is part of the contract. The mailbox closes first, so that nothing comes after. The name is free, and what
+    the process owned is gone, before anyone hears of the exit, so that whoever restarts it can take both. Those who
+    wait for an answer come before links and monitors, so that nobody acts on the exit while a caller still hangs.
     """
     if process.finished:
         return
@@ -38,6 +39,7 @@ def finish(process: Process, reason: ExitReason) -> None:
     pid._mailbox = CLOSED_MAILBOX
     pid._process = None
     node.names.release(pid)
+    release_owned(process)
     node.forget(process)
     left = _abandon_tokens(process, reason)
     _release_monitors(process)
@@ -72,8 +74,8 @@ def declare_dead(process: Process, grace: float) -> None:
 def _abandon_tokens(process: Process, reason: ExitReason) -> int:
     """Answer all who wait for this process, the longest first; return how many messages it never saw."""
     deferred, process.deferred = process.deferred, None
-    for token in deferred or ():
-        token.abandoned(reason, handled=True)
+    for token, handled in (deferred or {}).items():
+        token.abandoned(reason, handled=handled)
     if process.handling is not None and process.handling[2] is not None:
         process.handling[2].abandoned(reason, handled=True)
     queue = process.mailbox.queue
@@ -82,8 +84,8 @@ def _abandon_tokens(process: Process, reason: ExitReason) -> int:
         kind, message, waiting = queue.popleft()
         if waiting is not None:
             waiting.abandoned(reason, handled=False)
-        elif kind == STOP or type(message) is Down or type(message) is Exit:
-            continue  # of interest to this process alone: with it, it is settled
+        elif kind == STOP or issubclass(type(message), Notification):
+            continue  # settled with the process
         else:
             undeliverable(process.node, process.pid, message, "noproc")
         left += 1

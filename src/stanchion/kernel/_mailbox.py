@@ -8,6 +8,7 @@ message. Only the functions that send make them and only the receiving loops tak
 from __future__ import annotations
 
 import sys
+from abc import ABC
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from typing import Final, Literal, Protocol
@@ -17,9 +18,10 @@ from stanchion.kernel._exit_reasons import ExitReason
 CAST: Final = "cast"  # handled by handle_cast
 CALL: Final = "call"  # handled by handle_call; the token is the caller's
 INFO: Final = "info"  # handled by handle_info: plain sends, DOWN, EXIT, timers
+SYSTEM: Final = "system"  # a request of sys to a server's loop; the token is the asker's
 STOP: Final = "stop"  # an order to end, in its place among the messages; the message is the exit reason
 
-Kind = Literal["cast", "call", "info", "stop"]
+Kind = Literal["cast", "call", "info", "system", "stop"]
 Refusal = Literal["noproc", "overflow"]
 
 
@@ -43,12 +45,21 @@ class Token(Protocol):
         """Take note that the receiver did not take the message.
 
         Args:
-            detail: Why, for people.
+            detail: Why, for people; of one without a clause, the callback that lacks it, as "Class.method".
             known: False when the receiver has no clause for such a message, true when it declined this one.
             retry: Whether a later attempt may succeed.
             handled: Whether it may have been processed all the same.
         """
         ...
+
+
+class Notification(ABC):  # noqa: B024  # nothing is asked of it
+    """What a process is told because it asked for it: of interest to it alone, and unread, settled with its exit.
+
+    A class becomes one by ``@Notification.register``; a NamedTuple cannot have a base.
+    """
+
+    __slots__ = ()
 
 
 Envelope = tuple[Kind, object, Token | None]
@@ -83,17 +94,18 @@ class Mailbox:
             return "overflow"
         queue.append(envelope)
         if self._waiter is not None:
-            self._wake()
+            self.wake()
         return None
 
     def put_system(self, envelope: Envelope) -> None:
-        """Append what must not be lost to a limit: DOWN, EXIT and STOP. A closed mailbox takes nothing."""
+        """Append what must not be lost to a limit: DOWN, EXIT, SYSTEM and STOP. A closed mailbox takes nothing."""
         if not self.closed:
             self.queue.append(envelope)
             if self._waiter is not None:
-                self._wake()
+                self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the reader look again, if it sleeps."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

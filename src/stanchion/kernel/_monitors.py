@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import Future
 from typing import NamedTuple
 
@@ -11,12 +10,13 @@ from stanchion._validate import Seconds, cut, instance, seconds_or_none
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel._context import current_process
 from stanchion.kernel._exit_reasons import ExitReason
-from stanchion.kernel._mailbox import INFO
+from stanchion.kernel._mailbox import INFO, Notification
 from stanchion.kernel._names import Ref, find
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import Process, Watcher
 
 
+@Notification.register
 class Down(NamedTuple):
     """The message that a monitor delivers once, to ``handle_info``.
 
@@ -149,16 +149,20 @@ def unwatch(process: Process, watcher: Watcher) -> None:
 
 
 class _ExitFuture:
-    """A watcher that resolves a future with the exit reason, unless nobody waits for it any more."""
+    """A watcher that resolves a future with the exit reason, or None when the time is up before."""
 
     __slots__ = ("future",)
 
-    def __init__(self, future: Future[ExitReason]) -> None:
+    def __init__(self, future: Future[ExitReason | None]) -> None:
         self.future = future
 
     def down(self, reason: ExitReason) -> None:
         if not self.future.done():
             self.future.set_result(reason)
+
+    def expire(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 async def wait_exit(pid: Pid, *, timeout: Seconds | None) -> ExitReason:
@@ -180,10 +184,13 @@ async def wait_exit(pid: Pid, *, timeout: Seconds | None) -> ExitReason:
         return "noproc"
     watcher = _ExitFuture(process.node.loop.create_future())
     watch(process, watcher)
+    bucket = None if limit is None else process.node.deadlines.add(limit, watcher)
     try:
-        async with asyncio.timeout(limit):
-            return await watcher.future
-    except TimeoutError:
-        raise TimeoutError(f"wait_exit({pid!r}): expected its exit within {limit:g} s, got none") from None
+        reason = await watcher.future
     finally:
         unwatch(process, watcher)
+        if bucket is not None:
+            bucket.pop(watcher, None)
+    if reason is None:
+        raise TimeoutError(f"wait_exit({pid!r}): expected its exit within {limit:g} s, got none")
+    return reason

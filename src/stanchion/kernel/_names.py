@@ -1,15 +1,51 @@
 # SPDX-License-Identifier: MIT
-"""Plain names: one word, one process, one node."""
+"""Names: plain ones, a word for one process of one node, and via addresses, which look the process up elsewhere."""
 
 from __future__ import annotations
 
-from stanchion._validate import cut, instance
-from stanchion.errors import InvalidOptionError, NameTakenError
-from stanchion.kernel._context import current_node
-from stanchion.kernel._pid import Pid
+from abc import ABC, abstractmethod
 
-Ref = Pid | str
-"""How a process is addressed: its pid, or the name it is registered under."""
+from stanchion._validate import cut, instance
+from stanchion.errors import BadReturnError, InvalidOptionError, NameTakenError
+from stanchion.kernel._context import current_node
+from stanchion.kernel._owned import own
+from stanchion.kernel._pid import Pid
+from stanchion.kernel._process import Process
+
+
+class Via(ABC):
+    """An address by which somebody else knows the process: a registry, say.
+
+    It can be used wherever a ref or a name is taken. A process that is started under it is registered before its first
+    step, and unregistered in the step of its exit, before anyone hears of it.
+
+    Source: ``{via, Module, Name}`` of OTP.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def whereis(self) -> Pid | None:
+        """Return who is known by this address now, or None."""
+
+    @abstractmethod
+    def register(self, pid: Pid) -> None:
+        """Make a process known by this address.
+
+        Raises:
+            NameTakenError: another live process is.
+        """
+
+    @abstractmethod
+    def unregister(self, pid: Pid) -> None:
+        """Make a process no longer known by this address; harmless when it is not."""
+
+
+Name = str | Via
+"""What a process can be registered under: a word, or a via address."""
+
+Ref = Pid | str | Via
+"""How a process is addressed: its pid, or what it is registered under."""
 
 
 class Names:
@@ -55,8 +91,44 @@ class Names:
         return list(self._pids)
 
 
-def valid_name(subject: str, name: object) -> str:
-    """Return ``name`` when it can be a process's name: a string that is not empty."""
+def valid_name(subject: str, name: Name) -> Name:
+    """Return ``name`` when a process can be started under it: a string that is not empty, or a via address."""
+    return name if isinstance(name, Via) else _plain_name(subject, name)
+
+
+def take_name(process: Process, name: Name) -> None:
+    """Register a process that has not begun; its exit frees the name.
+
+    Raises:
+        NameTakenError: a live process holds the name.
+    """
+    if isinstance(name, str):
+        process.node.names.claim(name, process.pid)
+    else:
+        returned: object = name.register(process.pid)
+        if returned is not None:
+            fix = "raise NameTakenError where another process is known by the address."
+            raise _bad_return(name, "register", "None", returned, fix)
+        own(process, _Registration(process.pid, name))
+
+
+class _Registration:
+    """What a process owns that was started under a via address."""
+
+    __slots__ = ("_pid", "_via")
+
+    def __init__(self, pid: Pid, via: Via) -> None:
+        self._pid = pid
+        self._via = via
+
+    def release(self) -> None:
+        self._via.unregister(self._pid)
+
+    def __repr__(self) -> str:
+        return f"<registration as {self._via!r}>"
+
+
+def _plain_name(subject: str, name: object) -> str:
     if isinstance(name, str) and name:
         return name
     raise InvalidOptionError(subject, expected="a name (a string that is not empty)", got=cut(name))
@@ -72,7 +144,7 @@ def register(name: str, pid: Pid) -> None:
 
     Source: ``erlang:register/2``.
     """
-    valid_name("register(name)", name)
+    _plain_name("register(name)", name)
     node = current_node("register()")
     process = instance("register(pid)", pid, Pid)._process
     if process is None:
@@ -91,7 +163,7 @@ def unregister(name: str) -> None:
 
     Source: ``erlang:unregister/1``.
     """
-    current_node("unregister()").names.unregister(valid_name("unregister(name)", name))
+    current_node("unregister()").names.unregister(_plain_name("unregister(name)", name))
 
 
 def whereis(name: str) -> Pid | None:
@@ -102,7 +174,7 @@ def whereis(name: str) -> Pid | None:
 
     Source: ``erlang:whereis/1``.
     """
-    return current_node("whereis()").names.get(valid_name("whereis(name)", name))
+    return current_node("whereis()").names.get(_plain_name("whereis(name)", name))
 
 
 def registered() -> list[str]:
@@ -122,14 +194,34 @@ def find(ref: Ref, subject: str) -> Pid | None:
     Raises:
         InvalidOptionError: it is neither a pid nor a name; the text starts with ``subject``.
         NoNodeError: a name, outside of every node.
+        BadReturnError: a via address is known by something that is no pid.
     """
+    checked_ref(ref, subject)
     if isinstance(ref, Pid):
         return ref
-    if isinstance(ref, str) and ref:
+    if isinstance(ref, str):
         return current_node(subject).names.get(ref)
+    pid = ref.whereis()
+    if pid is None or type(pid) is Pid:
+        return pid
+    raise _bad_return(ref, "whereis", "a pid or None", pid)
+
+
+def checked_ref(ref: Ref, subject: str) -> Ref:
+    """Return ``ref`` when it is one.
+
+    Raises:
+        InvalidOptionError: it is neither a pid nor a name; the text starts with ``subject``.
+    """
+    if isinstance(ref, Pid | Via) or (isinstance(ref, str) and ref):
+        return ref
     raise InvalidOptionError(
         subject,
         expected="a pid or a registered name",
         got=cut(ref),
         fix="pass what start() or spawn() returned, or the name= the process was started with.",
     )
+
+
+def _bad_return(via: Via, method: str, expected: str, got: object, fix: str | None = None) -> BadReturnError:
+    return BadReturnError(f"{type(via).__name__}.{method}", expected=expected, got=cut(got), fix=fix)

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
@@ -23,6 +23,7 @@ from stanchion.kernel._monitors import wait_exit
 from stanchion.kernel._names import Names
 from stanchion.kernel._process import Process, Reaper
 from stanchion.kernel._signals import signal, terminate
+from stanchion.kernel._timers import Timers
 from stanchion.kernel._watchdog import Watchdog
 from stanchion.telemetry import Telemetry
 
@@ -43,6 +44,14 @@ class Service(Protocol):
 
     async def close(self) -> None:
         """End; called once, after all processes have ended and the services after it are closed."""
+        ...
+
+
+class Applications(Protocol):
+    """The applications of a node (the station ``application`` has them), which stop before everything else."""
+
+    async def close(self, stop: Callable[[Process], Awaitable[None]]) -> None:
+        """Stop those that run, each by ``stop(process)``; none starts any more, for the node is not running."""
         ...
 
 
@@ -104,6 +113,7 @@ class Node:
         self.names: Final = Names()
         self.processes: Final[dict[int, Process]] = {}
         self.deadlines: Final = Deadlines(self.clock)
+        self.timers: Final = Timers(self)
         self.storm_guard: Final = StormGuard()
         # Tasks of processes that were declared dead and have not ended yet.
         self.runaways: Final[set[asyncio.Task[None]]] = set()
@@ -116,6 +126,10 @@ class Node:
         self.loop: asyncio.AbstractEventLoop
         self._state = "new"
         self._open_services: list[Service] = []
+        # Made at the first start of one.
+        self.applications: Applications | None = None
+        # True while they stop in order: what they consist of works as before, and supervisors restart children, say.
+        self._stops_applications = False
         self._watchdog: Watchdog | None = None
         # The node around this one; what NODE is set back to.
         self._outer: Node | None = None
@@ -146,7 +160,7 @@ class Node:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop every process, the latest started first, then close the services in reverse order.
+        """Stop the applications, then every other process, then close the services: each the latest first.
 
         Cancellation: the processes that are left are killed, and their ends waited for; the services are closed.
         """
@@ -174,12 +188,12 @@ class Node:
 
     @property
     def running(self) -> bool:
-        """Whether processes can be started: from entering the node until it begins to stop."""
+        """Whether it has been entered, and has not begun to stop."""
         return self._state == "running"
 
     def check_running(self, what: str) -> None:
         """Raise NodeStateError unless processes can be started here now."""
-        if self._state != "running":
+        if self._state != "running" and not self._stops_applications:
             raise NodeStateError(self.name, operation=f"start of {what}", expected="a running node", got=self._state)
 
     def forget(self, process: Process) -> None:
@@ -208,6 +222,7 @@ class Node:
 
     def _closed(self) -> None:
         self.deadlines.close()
+        self.timers.close()
         if self._watchdog is not None:
             self._watchdog.stop()
         self._state = "stopped"
@@ -223,12 +238,17 @@ class Node:
 
     async def _stop_processes(self) -> None:
         try:
+            if self.applications is not None:
+                self._stops_applications = True
+                await self.applications.close(self._stop_process)
+                self._stops_applications = False
             while self.processes:
                 left = list(self.processes.values())
                 # Children are stopped by their parents. Those whose parent is gone come last.
                 for process in reversed([process for process in left if process.parent is None] or left):
                     await self._stop_process(process)
         except asyncio.CancelledError:
+            self._stops_applications = False
             left = list(self.processes.values())
             for process in left:
                 terminate(process, "killed")

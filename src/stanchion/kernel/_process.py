@@ -12,6 +12,7 @@ from stanchion.kernel._pid import Pid
 
 if TYPE_CHECKING:
     from stanchion.kernel._node import Node
+    from stanchion.kernel._owned import Owned
 
 
 class Watcher(Protocol):
@@ -50,6 +51,7 @@ class Process:
         "links",
         "mailbox",
         "node",
+        "owned",
         "parent",
         "pid",
         "reaper",
@@ -72,8 +74,9 @@ class Process:
         self.trap_exit = False
         # The envelope whose handler runs now, so that its waiting sender learns of an exit in the middle.
         self.handling: Envelope | None = None
-        # Tokens of calls whose reply was put off, in order; made at the first one. Whoever ends the wait takes it out.
-        self.deferred: dict[Token, None] | None = None
+        # Tokens of messages whose outcome was put off, in order, and whether they were handled; made at the first one.
+        # Whoever ends the wait takes it out.
+        self.deferred: dict[Token, bool] | None = None
         # A dict, so that exit signals go out in the order of linking, in each run the same. Both directions are always
         # set in one step (_links.py). Made at the first link.
         self.links: dict[Process, None] | None = None
@@ -81,6 +84,8 @@ class Process:
         # at the first one.
         self.watchers: dict[Watcher, None] | None = None
         self.held_monitors: dict[Watcher, Process] | None = None
+        # What goes with this process, in order (_owned.py). Made at the first thing.
+        self.owned: dict[Owned, None] | None = None
         # Set once, by the exit signal that ends this process (_signals.py); from then on the mailbox is closed.
         self.exiting: ExitReason | None = None
         # The deadline of the exit, from the exit signal until the exit (_signals.py, _exit.py).

@@ -11,7 +11,7 @@ from stanchion.kernel._context import NODE, PROCESS
 from stanchion.kernel._exit import finish
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit
 from stanchion.kernel._links import connect
-from stanchion.kernel._names import valid_name
+from stanchion.kernel._names import Name, take_name, valid_name
 from stanchion.kernel._node import Node
 from stanchion.kernel._process import Process
 
@@ -24,7 +24,7 @@ def run_process(
     body: Body,
     *,
     label: str,
-    name: str | None = None,
+    name: Name | None = None,
     parent: Process | None = None,
     mailbox: int | None = None,
 ) -> Process:
@@ -48,7 +48,7 @@ def run_process(
     node.check_running(label)
     process = Process(node, label=label, parent=None if parent is None else parent.pid, mailbox_limit=mailbox)
     if name is not None:
-        node.names.claim(name, process.pid)
+        take_name(process, name)
     if parent is not None:
         connect(parent, process)
     node.processes[process.pid.id] = process
@@ -78,7 +78,9 @@ async def _main(process: Process, body: Body) -> None:
         await _first_step()
         PROCESS.set(process)
         NODE.set(process.node)
-        await body(process)
+        running = body(process)
+        del body  # what only the start needed goes with it
+        await running
     except ProcessExit as exit_:
         reason = exit_.reason
     except asyncio.CancelledError as error:

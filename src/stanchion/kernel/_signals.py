@@ -8,11 +8,12 @@ from typing import NamedTuple
 from stanchion._validate import instance
 from stanchion.kernel._context import PROCESS, current_process
 from stanchion.kernel._exit_reasons import ExitReason, exit_reason
-from stanchion.kernel._mailbox import INFO
+from stanchion.kernel._mailbox import INFO, Notification
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import Process
 
 
+@Notification.register
 class Exit(NamedTuple):
     """The message that an exit signal becomes in a process that traps exits; it comes to ``handle_info``.
 

@@ -17,6 +17,7 @@ from stanchion.kernel._context import PROCESS, current_node, current_process
 from stanchion.kernel._exit_reasons import ProcessExit
 from stanchion.kernel._mailbox import CALL, STOP, Token
 from stanchion.kernel._monitors import MonitorRef, monitor
+from stanchion.kernel._names import Name
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import BURST, Process
 from stanchion.kernel._run import run_process
@@ -37,7 +38,7 @@ class CallRequest(NamedTuple):
 def spawn(
     function: Callable[..., Coroutine[object, object, object]],
     *args: object,
-    name: str | None = None,
+    name: Name | None = None,
     mailbox: int | None = None,
 ) -> Pid:
     """Start a process that runs ``function(*args)`` and ends when it returns.
@@ -67,7 +68,7 @@ def spawn(
 def spawn_link(
     function: Callable[..., Coroutine[object, object, object]],
     *args: object,
-    name: str | None = None,
+    name: Name | None = None,
     mailbox: int | None = None,
 ) -> Pid:
     """Start a process as ``spawn`` does, linked with the running process: when one exits, so does the other.
@@ -83,7 +84,7 @@ def spawn_link(
 def spawn_monitor(
     function: Callable[..., Coroutine[object, object, object]],
     *args: object,
-    name: str | None = None,
+    name: Name | None = None,
     mailbox: int | None = None,
 ) -> tuple[Pid, MonitorRef]:
     """Start a process as ``spawn`` does, and monitor it from the running process in the same step.
@@ -193,7 +194,7 @@ def _spawn(
     function: Callable[..., Coroutine[object, object, object]],
     args: tuple[object, ...],
     *,
-    name: str | None,
+    name: Name | None,
     mailbox: int | None,
     parent: Process | None,
 ) -> Pid:

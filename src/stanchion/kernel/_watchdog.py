@@ -48,6 +48,8 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stopped.wait(self._threshold / 2):
             self._answered.clear()
+            if self._stopped.is_set():
+                return  # stop() may have come just before the clear, and then waits for this thread
             try:
                 self._node.loop.call_soon_threadsafe(self._answered.set)
             except RuntimeError:  # the loop is closed

@@ -5,17 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from stanchion._validate import Seconds, cut, instance, nearest, seconds
-from stanchion.errors import (
-    CallExitError,
-    CallOverflowError,
-    CallSelfError,
-    CallTimeoutError,
-    NoNodeError,
-    UnhandledRequestError,
-)
+from stanchion._validate import Seconds, cut, instance, seconds
+from stanchion.errors import CallSelfError, NoNodeError
 from stanchion.kernel import (
     CALL,
     CAST,
@@ -28,11 +21,11 @@ from stanchion.kernel import (
     Pid,
     Process,
     Ref,
-    Refusal,
     current_node,
     find,
     undeliverable,
 )
+from stanchion.server._failures import TIMED_OUT, Failure, gone, no_reply, refused
 from stanchion.server._policy import POLICY, Policy
 from stanchion.telemetry import LATE_REPLY
 
@@ -42,24 +35,6 @@ if TYPE_CHECKING:
 _R = TypeVar("_R")
 
 _log = logging.getLogger("stanchion.messages")
-
-
-class _Failure:
-    """Why a call gets no reply; it resolves the caller's future, and the caller makes the error of it.
-
-    A result, and not an exception, for a future whose exception nobody reads, since its caller was cancelled in the
-    same step, is reported by the event loop.
-    """
-
-    __slots__ = ("handled", "reason")
-
-    def __init__(self, reason: ExitReason, *, handled: bool) -> None:
-        self.reason: ExitReason = reason
-        self.handled = handled
-
-
-_TIMED_OUT: Final = _Failure("normal", handled=True)
-_UNHANDLED: Final = _Failure("normal", handled=True)
 
 
 class Sender:
@@ -89,11 +64,11 @@ class Sender:
     def expire(self) -> None:
         """Let the caller go; the deadline calls this."""
         self.forget()
-        self._settle(_TIMED_OUT)
+        self._settle(TIMED_OUT)
 
     def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
         """Let the caller go because the server did; the kernel calls this."""
-        self._settle(_Failure(reason, handled=handled))
+        self._settle(Failure(reason, handled=handled))
 
     def processed(self) -> None:
         """Have the caller wait on when the handler did not reply, until somebody does or the server exits."""
@@ -101,11 +76,11 @@ class Sender:
             holder = self._holder
             if holder.deferred is None:
                 holder.deferred = {}
-            holder.deferred[self] = None
+            holder.deferred[self] = True
 
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
-        """Give the caller an ``UnhandledRequestError``; a server does this to a request it has no clause for."""
-        self._settle(_UNHANDLED)
+        """Give the caller an ``UnhandledRequestError``: there is no other way to refuse a call."""
+        self._settle(Failure("normal", handled=True, callback=detail))
 
     def forget(self) -> None:
         """Take the reply off what the server owes."""
@@ -129,6 +104,26 @@ class Sender:
 
     def __repr__(self) -> str:
         return f"<sender {self.pid!r}, {'waiting' if self.waiting else 'dead'}>"
+
+
+class LastReply(Sender):
+    """What takes a sender's place while its server ends after ``Reply(value, then=Stop(reason))``.
+
+    The reply comes in the step of the exit: who has it knows that ``terminate`` has run, and that the name is free.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, sender: Sender, value: object) -> None:
+        super().__init__(sender.pid, sender._future, sender._holder)
+        self._value = value
+
+    def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
+        """Give the caller its reply, or the exit that cut ``terminate`` short; the kernel calls this."""
+        if self._holder.exiting is None and reason != "killed":
+            self.settle(self._value)
+        else:
+            super().abandoned(reason, handled=handled)
 
 
 @overload
@@ -167,7 +162,7 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     pid = ref if type(ref) is Pid else find(ref, "call(ref)")
     process = None if pid is None else pid._process
     if process is None:
-        raise _gone(ref, request)
+        raise gone(ref, request)
     caller = PROCESS.get()
     if caller is process and process.task is asyncio.current_task():
         raise CallSelfError(target=repr(pid), request=cut(request))
@@ -177,7 +172,7 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     sender = Sender(None if caller is None else caller.pid, future, process)
     refusal = process.mailbox.put((CALL, request, sender))
     if refusal is not None:
-        raise _refused(process, refusal, request)
+        raise refused(process, refusal, request)
     bucket: Bucket | None = None if limit is None else node.deadlines.add(limit, sender)
     try:
         outcome = await future
@@ -187,8 +182,8 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     finally:
         if bucket is not None:
             bucket.pop(sender, None)
-    if type(outcome) is _Failure:
-        raise _no_reply(process, outcome, request, limit) from _crash(outcome)
+    if type(outcome) is Failure:
+        raise no_reply(process, outcome, request, limit) from outcome.error
     return outcome
 
 
@@ -262,9 +257,9 @@ def tell_late_reply(sender: Sender) -> None:
 
 def _cause(outcome: object) -> str:
     """Return why nobody waits any more for a reply whose future has this result."""
-    if outcome is _TIMED_OUT:
+    if outcome is TIMED_OUT:
         return "timeout"
-    return "exited" if type(outcome) is _Failure and outcome is not _UNHANDLED else "replied"
+    return "exited" if type(outcome) is Failure and outcome.callback is None else "replied"
 
 
 def _post(ref: Ref, envelope: Envelope, subject: str) -> None:
@@ -286,32 +281,3 @@ def _node_for(pid: Pid | None, operation: str) -> Node | None:
         return current_node(operation)
     except NoNodeError:
         return None  # the pid of an ended process, outside of every node
-
-
-def _gone(ref: Ref, request: object) -> CallExitError:
-    fix = None
-    if isinstance(ref, str):
-        guess = nearest(ref, current_node("call()").names.all())
-        fix = f"call {guess!r} if you mean that one." if guess else f"start the process with name={ref!r} first."
-    return CallExitError(target=repr(ref), request=cut(request), reason="noproc", handled=False, fix=fix)
-
-
-def _refused(process: Process, refusal: Refusal, request: object) -> CallExitError | CallOverflowError:
-    if refusal == "overflow":
-        return CallOverflowError(target=repr(process.pid), request=cut(request), limit=process.mailbox.limit)
-    return CallExitError(target=repr(process.pid), request=cut(request), reason="noproc", handled=False)
-
-
-def _no_reply(
-    process: Process, failure: _Failure, request: object, limit: float | None
-) -> CallExitError | CallTimeoutError | UnhandledRequestError:
-    target, text = repr(process.pid), cut(request)
-    if failure is _TIMED_OUT:
-        return CallTimeoutError(target=target, request=text, timeout=limit or 0.0)
-    if failure is _UNHANDLED:
-        return UnhandledRequestError(target=target, request=text, server=process.label)
-    return CallExitError(target=target, request=text, reason=failure.reason, handled=failure.handled)
-
-
-def _crash(failure: _Failure) -> BaseException | None:
-    return failure.reason if isinstance(failure.reason, BaseException) else None

@@ -6,7 +6,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from stanchion._validate import cut
+from stanchion._validate import Seconds, cut
+from stanchion._validate import seconds as checked_seconds
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import ExitReason, exit_reason
 
@@ -21,6 +22,7 @@ class _Sentinel(Directive, Enum):
     NO_REPLY = "NO_REPLY"
     UNHANDLED = "UNHANDLED"
     IGNORE = "IGNORE"
+    HELD = "HELD"
 
     def __repr__(self) -> str:
         return self.value
@@ -34,6 +36,20 @@ UNHANDLED: Final = _Sentinel.UNHANDLED
 
 IGNORE: Final = _Sentinel.IGNORE
 """Returned by ``init``: do not run this server, and call it no error."""
+
+HELD: Final = _Sentinel.HELD
+"""Returned by ``handle_call``, ``handle_cast`` or ``handle_info``, inside the runtime: it held or settled what is in hand itself."""
+
+
+class _Message(Enum):
+    TIMEOUT = "TIMEOUT"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+TIMEOUT: Final = _Message.TIMEOUT
+"""The message that ``handle_info`` gets when no other came for as long as a ``Timeout`` said."""
 
 
 class Continue(Directive):
@@ -53,6 +69,33 @@ class Continue(Directive):
 
     def __repr__(self) -> str:
         return f"Continue({cut(self.arg)})"
+
+
+class Timeout(Directive):
+    """Have ``handle_info(TIMEOUT)`` run if no message comes for so long.
+
+    Any message cancels it; a callback that wants it again returns it again. Use ``send_after`` for what must happen at
+    its time whatever else comes. ``init``, ``handle_cast``, ``handle_info`` and ``handle_continue`` return it;
+    ``handle_call`` returns ``Reply(value, then=Timeout(seconds))``. Requests of ``sys`` (``get_state`` and its kin) are
+    no messages in this sense, but the wait begins anew after each.
+
+    Args:
+        seconds: How long; 0: at once when the mailbox is empty. The message comes up to 8 ms late.
+
+    Raises:
+        InvalidOptionError: ``seconds`` is no duration.
+
+    Source: the ``Timeout`` of ``{noreply, NewState, Timeout}`` and its kin in OTP's gen_server.
+    """
+
+    __slots__ = ("seconds",)
+    __match_args__ = ("seconds",)
+
+    def __init__(self, seconds: Seconds) -> None:
+        self.seconds = checked_seconds("Timeout(seconds)", seconds)
+
+    def __repr__(self) -> str:
+        return f"Timeout({self.seconds:g})"
 
 
 class Stop(Directive):
@@ -77,17 +120,35 @@ class Stop(Directive):
 class Reply(Directive):
     """Reply with ``value``, then do what ``then`` says. Only ``handle_call`` returns it.
 
-    Source: ``{reply, Reply, NewState, {continue, Continue}}`` and ``{stop, Reason, Reply, NewState}`` of OTP.
+    With ``Stop`` the reply comes last, when ``terminate`` has run, whether or not that raised, and the server's name is
+    free. When an exit signal ends the server before, the caller gets a ``CallExitError``.
+
+    Args:
+        value: The reply; ``NO_REPLY`` for none now.
+        then: What comes next: ``Continue``, ``Timeout`` or ``Stop``.
+
+    Raises:
+        InvalidOptionError: ``then`` is something else, or ``value`` is a directive that is no reply.
+
+    Source: ``{reply, Reply, NewState, Timeout | {continue, Continue}}``, the same with ``noreply``, and
+        ``{stop, Reason, Reply, NewState}`` of OTP.
     """
 
     __slots__ = ("then", "value")
     __match_args__ = ("value", "then")
 
-    def __init__(self, value: object, *, then: Continue | Stop) -> None:
-        if not isinstance(then, Continue | Stop):
+    def __init__(self, value: object, *, then: Continue | Timeout | Stop) -> None:
+        if isinstance(value, Directive) and value is not NO_REPLY:
+            raise InvalidOptionError(
+                "Reply(value)",
+                expected="a reply or NO_REPLY",
+                got=cut(value),
+                fix="pass it as then=, or return it alone.",
+            )
+        if not isinstance(then, Continue | Timeout | Stop):
             raise InvalidOptionError(
                 "Reply(then)",
-                expected="Continue(...) or Stop(...)",
+                expected="Continue(...), Timeout(...) or Stop(...)",
                 got=cut(then),
                 fix="to reply and go on, return the value itself.",
             )

@@ -59,7 +59,7 @@ class GenServer:
             args: What ``start`` was given.
 
         Returns:
-            None, ``Continue(arg)``, ``Stop(reason)`` or ``IGNORE``.
+            None, ``Continue(arg)``, ``Timeout(seconds)``, ``Stop(reason)`` or ``IGNORE``.
         """
         if args:
             name = type(self).__name__
@@ -70,6 +70,10 @@ class GenServer:
                 fix=f"write init(self, ...) in {name}.",
             )
         return None
+
+    def _begin(self, *args: Any) -> object:
+        """Run init, and return what the loop is to make of it; for servers whose init says more than that."""
+        return self.init(*args)
 
     def handle_call(self, request: Any, sender: Sender, /) -> object:
         """Answer a request.
@@ -88,16 +92,16 @@ class GenServer:
         """Handle a cast or a supervised send.
 
         Returns:
-            None, ``Continue(arg)``, ``Stop(reason)``, ``Reject(detail)``, or ``UNHANDLED``, by which the message is
-            told as an UnhandledMessage event, and refused to the sender of a supervised send.
+            None, ``Continue(arg)``, ``Timeout(seconds)``, ``Stop(reason)``, ``Reject(detail)``, or ``UNHANDLED``, by
+            which the message is told as an UnhandledMessage event, and refused to the sender of a supervised send.
         """
         return UNHANDLED
 
     def handle_info(self, message: Any, /) -> object:
-        """Handle any other message: ``Down``, ``Exit``, timers, plain sends.
+        """Handle any other message: ``Down``, ``Exit``, timers, plain sends, and ``TIMEOUT`` after a ``Timeout``.
 
         Returns:
-            None, ``Continue(arg)``, ``Stop(reason)`` or ``UNHANDLED``.
+            None, ``Continue(arg)``, ``Timeout(seconds)``, ``Stop(reason)`` or ``UNHANDLED``.
         """
         return UNHANDLED
 
@@ -105,7 +109,7 @@ class GenServer:
         """Go on with work after a callback that returned ``Continue(arg)``, before the next message.
 
         Returns:
-            None, ``Continue(arg)`` or ``Stop(reason)``.
+            None, ``Continue(arg)``, ``Timeout(seconds)`` or ``Stop(reason)``.
         """
         return UNHANDLED
 
@@ -120,3 +124,16 @@ class GenServer:
             Anything; it is not looked at. One that raises changes the exit reason to its exception.
         """
         return None
+
+    def format_status(self, state: dict[str, object], /) -> object:
+        """Return the state as ``get_status`` shall show it: without what is secret or long.
+
+        Args:
+            state: The attributes by name, in a dict of their own.
+
+        Returns:
+            Anything; by default ``state``. For one that raises, the status says so in place of the state.
+
+        Source: ``format_status/1`` of OTP 25, which also gets what else a crash report shows.
+        """
+        return state

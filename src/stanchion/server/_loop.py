@@ -15,31 +15,44 @@ from stanchion.kernel import (
     CALL,
     CAST,
     INFO,
+    STOP,
     Envelope,
     Exit,
     ExitReason,
     Process,
     ProcessExit,
-    Token,
-    log_lost,
-    undeliverable,
     was_cancelled,
 )
-from stanchion.server._call import Sender
-from stanchion.server._directives import IGNORE, NO_REPLY, UNHANDLED, Continue, Directive, Reject, Reply, Stop
+from stanchion.server._call import LastReply, Sender
+from stanchion.server._directives import (
+    HELD,
+    IGNORE,
+    NO_REPLY,
+    UNHANDLED,
+    Continue,
+    Directive,
+    Reject,
+    Reply,
+    Stop,
+    Timeout,
+)
 from stanchion.server._gen_server import GenServer
+from stanchion.server._idle import idle
 from stanchion.server._starting import Starting
-from stanchion.telemetry import MESSAGE_UNHANDLED
+from stanchion.server._system import answer_system
+from stanchion.server._unhandled import tell_rejected, tell_unhandled
 
 # What an `async def` callback returned. Typed, so that what is awaited is no Any.
 _COROUTINE: Final = cast("type[Coroutine[object, object, object]]", CoroutineType)
 
 _EXPECTED: Final = {
-    "handle_call": "Continue(...) or Stop(...)",
-    "handle_cast": "None, Continue(...), Stop(...), Reject(...) or UNHANDLED",
-    "handle_info": "None, Continue(...), Stop(...) or UNHANDLED",
-    "handle_continue": "None, Continue(...) or Stop(...)",
+    "handle_cast": "None, Continue(...), Timeout(...), Stop(...), Reject(...) or UNHANDLED",
+    "handle_info": "None, Continue(...), Timeout(...), Stop(...) or UNHANDLED",
+    "handle_continue": "None, Continue(...), Timeout(...) or Stop(...)",
 }
+
+Next = ExitReason | Timeout | None
+"""What comes after a callback: the end of the server, the wait for the next message, or that message itself."""
 
 
 async def serve(process: Process, server: type[GenServer], args: tuple[object, ...], starting: Starting) -> None:
@@ -54,12 +67,11 @@ async def serve(process: Process, server: type[GenServer], args: tuple[object, .
     process.served = True
     callbacks = server()
     first = await _init(process, callbacks, args, starting)
-    reason: ExitReason | None = None
+    # Nobody needs them any more, and this frame stays for as long as the server lives.
+    del args, starting
+    reason: ExitReason | None
     try:
-        if first is not None:
-            reason = await _continue(process, callbacks, first)
-        if reason is None:
-            reason = await _loop(process, callbacks)
+        reason = await _loop(process, callbacks, first)
     except ProcessExit as exit_:
         reason = exit_.reason
     except asyncio.CancelledError as error:
@@ -77,16 +89,20 @@ async def serve(process: Process, server: type[GenServer], args: tuple[object, .
         reason = None
 
 
-async def _init(process: Process, server: GenServer, args: tuple[object, ...], starting: Starting) -> Continue | None:
+async def _init(
+    process: Process, server: GenServer, args: tuple[object, ...], starting: Starting
+) -> Continue | Timeout | None:
     """Run init and tell the starter, who hears of an exit, too."""
-    result = await _finished(server.init(*args))
+    result = server._begin(*args)
+    if type(result) is _COROUTINE:
+        result = await result
     if isinstance(result, Stop):
         raise ProcessExit(result.reason)
     if result is IGNORE:
         starting.ignored()
         raise ProcessExit
-    if not (result is None or isinstance(result, Continue)):
-        raise _bad_return(server, "init", "None, Continue(...), Stop(...) or IGNORE", result)
+    if not (result is None or isinstance(result, Continue | Timeout)):
+        raise _bad_return(server, "init", "None, Continue(...), Timeout(...), Stop(...) or IGNORE", result)
     if process.exiting is not None:
         raise ProcessExit(process.exiting)  # init swallowed the cancellation
     starting.succeeded()
@@ -97,20 +113,32 @@ async def _terminate(process: Process, server: GenServer, reason: ExitReason) ->
     # Nobody is to wait for a server that is not going to read.
     process.mailbox.closed = True
     try:
-        await _finished(server.terminate(reason))
+        result = server.terminate(reason)
+        if type(result) is _COROUTINE:
+            await result
     except BaseException as error:
         if isinstance(reason, BaseException) and error.__context__ is None:
             error.__context__ = reason  # the log shows what came first, too
         raise
 
 
-async def _loop(process: Process, server: GenServer) -> ExitReason:
-    """Handle messages until one of them ends the server; return why."""
+async def _loop(process: Process, server: GenServer, first: Continue | Timeout | None) -> ExitReason:
+    """Do what init asked for, and handle messages until one of them ends the server; return why."""
+    following: Next = await _continue(process, server, first) if isinstance(first, Continue) else first
     mailbox = process.mailbox
     queue = mailbox.queue
     handle_call, handle_cast, handle_info = server.handle_call, server.handle_cast, server.handle_info
     budget = BURST
     while True:
+        if following is not None:
+            if isinstance(following, Timeout):
+                following = await idle(process, server, following)
+            if following is not None:
+                return following
+        process.handling = None
+        if process.exiting is not None:
+            # An exit signal cancelled the handler, and the handler swallowed it.
+            return process.exiting
         while not queue:
             await mailbox.wait()
             budget = BURST
@@ -121,13 +149,13 @@ async def _loop(process: Process, server: GenServer) -> ExitReason:
         budget -= 1
         envelope = process.handling = queue.popleft()
         kind, message, token = envelope
-        stop: ExitReason | None = None
+        following = None
         if kind == CAST:
             result = handle_cast(message)
             if type(result) is _COROUTINE:
                 result = await result
             if result is not None:
-                stop = await _after_message(process, server, envelope, result)
+                following = await _after_message(process, server, envelope, result)
             elif token is not None:
                 token.processed()
         elif kind == CALL:
@@ -135,7 +163,7 @@ async def _loop(process: Process, server: GenServer) -> ExitReason:
             if type(result) is _COROUTINE:
                 result = await result
             if isinstance(result, Directive):
-                stop = await _after_call(process, server, envelope, result)
+                following = await _after_call(process, server, envelope, result)
             else:
                 token.settle(result)  # type: ignore[union-attr]
         elif kind == INFO:
@@ -146,64 +174,67 @@ async def _loop(process: Process, server: GenServer) -> ExitReason:
             if type(result) is _COROUTINE:
                 result = await result
             if result is not None:
-                stop = await _after_message(process, server, envelope, result)
-        else:
+                following = await _after_message(process, server, envelope, result)
+        elif kind == STOP:
             return message  # type: ignore[return-value]  # a STOP carries an exit reason
-        if stop is not None:
-            return stop
-        process.handling = None
-        if process.exiting is not None:
-            # An exit signal cancelled the handler, and the handler swallowed it.
-            return process.exiting
+        else:
+            following = await answer_system(process, server, envelope)
 
 
-async def _after_message(process: Process, server: GenServer, envelope: Envelope, result: object) -> ExitReason | None:
+async def _after_message(process: Process, server: GenServer, envelope: Envelope, result: object) -> Next:
     """Do what handle_cast or handle_info returned."""
     kind, message, token = envelope
+    if result is HELD:
+        return None
     if result is UNHANDLED:
-        _tell_unhandled(process, envelope)
-        log_lost(process.node, process.pid, message, f"{process.label}.handle_{kind}() has no clause for it")
-        if token is not None:
-            token.refused(f"{process.label} has no clause for it", known=False, retry=False)
+        tell_unhandled(process, envelope, f"handle_{kind}")
         return None
     if isinstance(result, Reject) and kind == CAST:
-        _reject(process, message, token, result)
+        tell_rejected(process, envelope, result)
         return None
-    stop = await _steer(process, server, f"handle_{kind}", result)
+    following = await _steer(process, server, f"handle_{kind}", result)
     if token is not None:
         token.processed()
         process.handling = (kind, message, None)  # its sender is told once, also when this stops the server
-    return stop
+    return following
 
 
-async def _after_call(process: Process, server: GenServer, envelope: Envelope, result: Directive) -> ExitReason | None:
+async def _after_call(process: Process, server: GenServer, envelope: Envelope, result: Directive) -> Next:
     """Do what handle_call returned, where it is no plain reply."""
     sender = cast("Sender", envelope[2])  # the token of a CALL
+    if result is HELD:
+        return None
     if result is NO_REPLY:
         sender.processed()
         return None
     if result is UNHANDLED:
-        _tell_unhandled(process, envelope)
-        sender.refused("no clause", known=False, retry=False)
+        tell_unhandled(process, envelope, "handle_call")
         return None
     if isinstance(result, Reply):
-        sender.settle(result.value)
+        if result.value is NO_REPLY:
+            sender.processed()
+        elif isinstance(result.then, Stop):
+            process.handling = (CALL, envelope[1], LastReply(sender, result.value))
+        else:
+            sender.settle(result.value)
         return await _steer(process, server, "handle_call", result.then)
     if isinstance(result, Stop):
         return result.reason
     raise _bad_return(server, "handle_call", "a reply, NO_REPLY, Reply(...), Stop(...) or UNHANDLED", result)
 
 
-async def _steer(process: Process, server: GenServer, callback: str, result: object) -> ExitReason | None:
-    """Do what any callback may ask for; return the reason when it asks to stop."""
+async def _steer(process: Process, server: GenServer, callback: str, result: object) -> Next:
+    """Do what any callback may ask for."""
     if isinstance(result, Continue):
         return await _continue(process, server, result)
+    if isinstance(result, Timeout):
+        return result
     if isinstance(result, Stop):
         return result.reason
     raise _bad_return(server, callback, _EXPECTED[callback], result)
 
 
-async def _continue(process: Process, server: GenServer, asked: Continue) -> ExitReason | None:
+async def _continue(process: Process, server: GenServer, asked: Continue) -> Next:
     """Run handle_continue, and again for as long as it asks for it."""
     result: object = asked
     budget = BURST
@@ -212,36 +243,24 @@ async def _continue(process: Process, server: GenServer, asked: Continue) -> Exi
             await asyncio.sleep(0)
             budget = BURST
         budget -= 1
-        result = await _finished(server.handle_continue(result.arg))
+        result = await finished(server.handle_continue(result.arg))
         if process.exiting is not None:
             return process.exiting  # it swallowed the cancellation
     return None if result is None else await _steer(process, server, "handle_continue", result)
 
 
-async def _finished(result: object) -> object:
+async def finished(result: object) -> object:
     """Return what a callback returned, whether it is ``def`` or ``async def``."""
     return await result if type(result) is _COROUTINE else result
 
 
-def _reject(process: Process, message: object, token: Token | None, rejection: Reject) -> None:
-    if token is None:
-        undeliverable(process.node, process.pid, message, f"rejected: {rejection.detail}")
-    else:
-        token.refused(rejection.detail, known=True, retry=rejection.retry, handled=rejection.handled)
-
-
-def _tell_unhandled(process: Process, envelope: Envelope) -> None:
-    kind, message, _ = envelope
-    node = process.node
-    if node.telemetry.attached:
-        details = {"node": node.name, "pid": process.pid, "name": process.pid.name, "kind": kind, "message": message}
-        node.telemetry.emit(MESSAGE_UNHANDLED, {"count": 1}, details)
-
-
 def _bad_return(server: GenServer, callback: str, expected: str, result: object) -> BadReturnError:
-    name = type(server).__name__
-    missing = callback == "handle_continue" and result is UNHANDLED
-    fix = "return None; only handle_call answers." if callback in ("handle_cast", "handle_info") else None
-    if missing:
-        fix = f"write handle_continue(self, arg) in {name}, which returned Continue(...)."
-    return BadReturnError(f"{name}.{callback}", expected=expected, got=cut(result), fix=fix)
+    name = f"{type(server).__name__}.{callback}"
+    fix = None
+    if callback in ("handle_cast", "handle_info"):
+        fix = "return None; only handle_call answers."
+    elif callback == "handle_call" and isinstance(result, Continue | Timeout):
+        fix = f"return Reply(value, then={result!r}), or Reply(NO_REPLY, then={result!r})."
+    elif callback == "handle_continue" and result is UNHANDLED:
+        fix = f"write handle_continue(self, arg) in {type(server).__name__}, which returned Continue(...)."
+    return BadReturnError(name, expected=expected, got=cut(result), fix=fix)

@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from stanchion._validate import Seconds, cut, seconds, whole_number
-from stanchion.errors import CallSelfError, InvalidOptionError, StopTimeoutError
+from stanchion._validate import Seconds, cut, whole_number
+from stanchion.errors import CallSelfError, InvalidOptionError, StopExitError, StopTimeoutError
 from stanchion.kernel import (
     PROCESS,
     STOP,
     ExitReason,
+    Name,
     Node,
     Pid,
     Process,
@@ -20,20 +21,21 @@ from stanchion.kernel import (
     current_process,
     exit_reason,
     find,
+    is_abnormal,
     label_of,
     run_process,
     wait_exit,
 )
 from stanchion.server._gen_server import GenServer
 from stanchion.server._loop import serve
-from stanchion.server._policy import POLICY, Policy
+from stanchion.server._policy import POLICY, Policy, time_limit
 from stanchion.server._starting import Starting
 
 
 async def start(
     server: type[GenServer],
     *args: object,
-    name: str | None = None,
+    name: Name | None = None,
     mailbox: int | None = None,
     timeout: Seconds | Policy | None = POLICY,
 ) -> Pid:
@@ -45,7 +47,7 @@ async def start(
     Args:
         server: The class.
         args: What ``init`` gets.
-        name: The name to register, before ``init`` runs; None for none.
+        name: The name or via address to register, before ``init`` runs; None for none.
         mailbox: How many messages the mailbox takes before it refuses; None for no limit.
         timeout: Seconds that ``init`` may take; None for no limit. By default the node's ``call_timeout``.
 
@@ -69,7 +71,7 @@ async def start(
 async def start_link(
     server: type[GenServer],
     *args: object,
-    name: str | None = None,
+    name: Name | None = None,
     mailbox: int | None = None,
     timeout: Seconds | Policy | None = POLICY,
 ) -> Pid:
@@ -89,7 +91,8 @@ async def start_link(
 async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Policy | None = POLICY) -> None:
     """Tell a process to end after the messages that it has already, and wait until it has.
 
-    Its ``terminate`` runs. When it is gone already, this returns at once (OTP raises ``noproc``).
+    Its ``terminate`` runs. When it is gone already, this returns at once (OTP raises ``noproc``). It also returns when
+    the process ended in good order for another reason than asked for, ``"shutdown"`` say (OTP raises that).
 
     Args:
         ref: A pid or a registered name.
@@ -97,6 +100,7 @@ async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Po
         timeout: Seconds to wait; None for no limit. By default the node's ``call_timeout``.
 
     Raises:
+        StopExitError: it crashed or was killed, before the order came up or in ``terminate``. It has ended.
         StopTimeoutError: it has not ended in time. The order stays in its mailbox; ``exit(pid, "kill")`` ends it now.
         CallSelfError: a process stopped itself; let it return ``Stop(reason)`` or raise ``ProcessExit``.
         InvalidOptionError: an argument is wrong.
@@ -113,12 +117,15 @@ async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Po
     if PROCESS.get() is process and process.task is asyncio.current_task():
         fix = "return Stop(reason), or raise ProcessExit(reason)."
         raise CallSelfError(target=repr(pid), request="stop()", operation="stop of", fix=fix)
-    limit = _limit("stop(timeout)", process.node, timeout)
+    limit = time_limit("stop(timeout)", process.node, timeout)
     process.mailbox.put_system((STOP, reason, None))
     try:
-        await wait_exit(pid, timeout=limit)
+        got = await wait_exit(pid, timeout=limit)
     except TimeoutError:
         raise StopTimeoutError(repr(pid), timeout=limit or 0.0) from None
+    if is_abnormal(got) and got != reason:
+        error = got if isinstance(got, BaseException) else None
+        raise StopExitError(repr(pid), expected=reason, reason=got) from error
 
 
 def begin_start(
@@ -127,7 +134,7 @@ def begin_start(
     parent: Process | None,
     server: type[GenServer],
     args: tuple[object, ...],
-    name: str | None,
+    name: Name | None,
     mailbox: int | None,
     timeout: Seconds | Policy | None,
 ) -> Starting:
@@ -143,7 +150,7 @@ def begin_start(
         whole_number(f"{operation[:-1]}mailbox)", mailbox, at_least=1)
     if timeout is POLICY:
         timeout = server.start_timeout
-    limit = _limit(f"{operation[:-1]}timeout)", node, timeout)
+    limit = time_limit(f"{operation[:-1]}timeout)", node, timeout)
 
     def body(process: Process) -> Coroutine[object, object, None]:
         return serve(process, server, args, starting)
@@ -153,7 +160,3 @@ def begin_start(
         run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=mailbox), limit
     )
     return starting
-
-
-def _limit(subject: str, node: Node, timeout: Seconds | Policy | None) -> float | None:
-    return node.call_timeout if timeout is POLICY else None if timeout is None else seconds(subject, timeout)

@@ -3,30 +3,44 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Coroutine, Hashable, Iterable
-from functools import partial
+from collections.abc import Hashable, Iterable
 from typing import Final, Literal, Never, get_args
 
-from stanchion._validate import Seconds, cut, known_options, one_of, seconds_or_none, whole_number
+from stanchion._backoff import Backoff
+from stanchion._validate import Seconds, cut, instance, known_options, one_of, seconds_or_none, whole_number
 from stanchion.errors import ChildSpecError, InvalidOptionError
-from stanchion.kernel import valid_name
+from stanchion.kernel import Name, valid_name
 from stanchion.server import POLICY, GenServer, Policy
-
-AsyncFunction = Callable[..., Coroutine[object, object, object]]
+from stanchion.supervisor._contradictions import check_contradictions
+from stanchion.supervisor._restart_window import RestartBudget
+from stanchion.supervisor._starts import (
+    AsyncFunction,
+    ChildType,
+    check_start,
+    label_of_start,
+    type_of,
+)
 
 Restart = Literal["permanent", "transient", "temporary"]
 """When a child that exited is restarted: always, after an abnormal exit, or never."""
-
-ChildType = Literal["worker", "supervisor"]
-"""What a child is."""
 
 Shutdown = float | Literal["brutal_kill"] | None
 """Seconds that a child has to stop, None for no limit; or it is killed without being told."""
 
 _BRUTAL_KILL: Final = "brutal_kill"
 _WORKER_SHUTDOWN: Final = 5.0
-_OPTIONS: Final = ("id", "name", "restart", "shutdown", "mailbox", "timeout")
+_OPTIONS: Final = (
+    "id",
+    "name",
+    "restart",
+    "shutdown",
+    "mailbox",
+    "timeout",
+    "type",
+    "significant",
+    "backoff",
+    "budget",
+)
 
 
 class ChildSpec:
@@ -34,19 +48,35 @@ class ChildSpec:
 
     Attributes:
         id: What the child is called in its supervisor, and nowhere else.
-        start: A subclass of GenServer, or an async function.
+        start: A subclass of GenServer, an async function, or a start function.
         args: The arguments of its ``init``, or of the function.
         name: The name it is registered under, or None.
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
         shutdown: Seconds it has to stop, None for no limit, or ``"brutal_kill"``.
         mailbox: How many messages its mailbox takes, or None for no limit.
-        timeout: Seconds that its ``init`` may take, None for no limit, or ``POLICY``.
+        timeout: Seconds that its start may take, None for no limit, or ``POLICY``.
         type: ``"worker"`` or ``"supervisor"``.
+        significant: Whether its end can shut the supervisor down.
+        backoff: How long its restarts wait, or None for not at all.
+        budget: How many restarts it has of its own, or None when the supervisor's are counted.
 
-    Source: ``child_spec()`` of OTP's supervisor.
+    Source: ``child_spec()`` of OTP's supervisor; its ``modules`` are for code upgrades, which Python has none of.
     """
 
-    __slots__ = ("args", "id", "mailbox", "name", "restart", "shutdown", "start", "timeout", "type")
+    __slots__ = (
+        "args",
+        "backoff",
+        "budget",
+        "id",
+        "mailbox",
+        "name",
+        "restart",
+        "shutdown",
+        "significant",
+        "start",
+        "timeout",
+        "type",
+    )
 
     def __init__(
         self,
@@ -54,11 +84,15 @@ class ChildSpec:
         args: tuple[object, ...],
         *,
         id: Hashable,
-        name: str | None,
+        name: Name | None,
         restart: Restart,
         shutdown: Shutdown,
         mailbox: int | None,
         timeout: Seconds | Policy | None,
+        type: ChildType,
+        significant: bool,
+        backoff: Backoff | None,
+        budget: RestartBudget | None,
     ) -> None:
         self.id = id
         self.start = start
@@ -68,21 +102,28 @@ class ChildSpec:
         self.shutdown: Shutdown = shutdown
         self.mailbox = mailbox
         self.timeout = timeout
-        self.type: ChildType = _type_of(start)
+        self.type: ChildType = type
+        self.significant = significant
+        self.backoff = backoff
+        self.budget = budget
 
     def __repr__(self) -> str:
-        return f"<child_spec {self.id!r}: {self.restart} {self.type} {_label(self.start)}>"
+        return f"<child_spec {self.id!r}: {self.restart} {self.type} {label_of_start(self.start)}>"
 
 
 def child_spec(
     start: type[GenServer] | AsyncFunction,
     *args: object,
     id: Hashable | None = None,
-    name: str | None = None,
+    name: Name | None = None,
     restart: Restart = "permanent",
     shutdown: Seconds | Literal["brutal_kill"] | Policy | None = POLICY,
     mailbox: int | None = None,
     timeout: Seconds | Policy | None = POLICY,
+    type: ChildType | None = None,
+    significant: bool = False,
+    backoff: Backoff | None = None,
+    budget: RestartBudget | None = None,
     **unknown: Never,
 ) -> ChildSpec:
     """Say how a supervisor starts, restarts and stops one child.
@@ -90,49 +131,72 @@ def child_spec(
     For a child that is itself a supervisor, ``supervisor_spec`` is the better choice: it takes the supervisor's options.
 
     Args:
-        start: A subclass of GenServer; or an async function, which runs as a plain process.
+        start: A subclass of GenServer; or an async function, which runs as a plain process, or which, marked by
+            ``start_function``, starts the process.
         args: The arguments of its ``init``, or of the function: the same objects at each start, so a child that is to
             begin afresh copies what it changes.
         id: What the child is called in its supervisor: anything hashable, unique there. By default ``name``, else the
             qualified name of ``start``.
-        name: The name to register at each start, or None.
+        name: The name or via address to register at each start, or None. A start function names the process itself.
         restart: ``"permanent"``: restarted whenever it exits. ``"transient"``: when it exits with another reason than
             normal, shutdown or (shutdown, term). ``"temporary"``: never, and forgotten when it exits.
         shutdown: Seconds it has to stop when it is told to, and then it is killed; None for no limit, 0 for at once.
             ``"brutal_kill"`` kills it without telling it. By default 5.0, and None for a supervisor.
-        mailbox: How many messages its mailbox takes before it refuses; None for no limit.
-        timeout: Seconds that its ``init`` may take; None for no limit. By default the node's ``call_timeout``, and
-            no limit for a supervisor, whose children have theirs.
+        mailbox: How many messages its mailbox takes before it refuses; None for no limit. Not for a start function.
+        timeout: Seconds that its ``init``, or the start function, may take; None for no limit. By default the node's
+            ``call_timeout``, and no limit for a supervisor, whose children have theirs.
+        type: ``"worker"`` or ``"supervisor"``; by default what the class is, and a worker where there is no class.
+        significant: Whether its end can shut the supervisor down; see ``Supervisor.init(auto_shutdown)``. Only for a
+            transient or temporary child.
+        backoff: How long its restarts wait; None for not at all. The n-th restart in a row waits
+            ``backoff.delay(n)``. A row ends when the child has run for ``backoff.maximum`` seconds; the next restart is
+            again the first. Meanwhile its state is ``"restarting"``, and those whom the strategy restarts with it are
+            stopped. Beyond OTP.
+        budget: How many restarts it has of its own; None when they count among those of the supervisor. Beyond OTP.
         unknown: No other option is known; the error names the nearest one.
 
     Raises:
-        ChildSpecError: ``start`` is neither.
+        ChildSpecError: ``start`` is none of these, or the options contradict each other.
         InvalidOptionError: an option is unknown, or its value is wrong.
 
     Source: ``child_spec()`` of OTP's supervisor.
     """
     _check_options(unknown)
-    _check_start(start)
+    check_start(start)
     if name is not None:
         valid_name("child_spec(name)", name)
     if id is None:
-        id = _label(start) if name is None else name
+        id = label_of_start(start) if name is None else name
     hashable("child_spec", id)
     one_of("child_spec(restart)", restart, get_args(Restart))
     if mailbox is not None:
         whole_number("child_spec(mailbox)", mailbox, at_least=1)
     if timeout is not POLICY:
         timeout = seconds_or_none("child_spec(timeout)", timeout)
-    return ChildSpec(
+    if type is not None:
+        one_of("child_spec(type)", type, get_args(ChildType))
+    if not isinstance(significant, bool):
+        raise InvalidOptionError("child_spec(significant)", expected="True or False", got=cut(significant))
+    if backoff is not None:
+        instance("child_spec(backoff)", backoff, Backoff)
+    if budget is not None:
+        instance("child_spec(budget)", budget, RestartBudget)
+    spec = ChildSpec(
         start,
         args,
         id=id,
         name=name,
         restart=restart,
-        shutdown=_shutdown(shutdown, _type_of(start)),
+        shutdown=_shutdown(shutdown, type or type_of(start)),
         mailbox=mailbox,
         timeout=timeout,
+        type=type or type_of(start),
+        significant=significant,
+        backoff=backoff,
+        budget=budget,
     )
+    check_contradictions(spec)
+    return spec
 
 
 def checked_specs(subject: str, children: Iterable[ChildSpec]) -> list[ChildSpec]:
@@ -168,7 +232,7 @@ def checked_spec(spec: object) -> ChildSpec:
     """
     if isinstance(spec, ChildSpec):
         return spec
-    fix = f"write child_spec({_label(spec)})." if callable(spec) else None
+    fix = f"write child_spec({label_of_start(spec)})." if callable(spec) else None
     raise ChildSpecError(None, expected="what child_spec() returns", got=cut(spec), fix=fix)
 
 
@@ -187,7 +251,7 @@ def hashable(operation: str, id: Hashable) -> Hashable:
 
 def _check_options(unknown: dict[str, Never]) -> None:
     for option in unknown:
-        if option in ("strategy", "max_restarts", "max_seconds"):
+        if option in ("strategy", "max_restarts", "max_seconds", "auto_shutdown"):
             raise InvalidOptionError(
                 "child_spec(options)",
                 expected="options among " + ", ".join(_OPTIONS),
@@ -197,30 +261,6 @@ def _check_options(unknown: dict[str, Never]) -> None:
     known_options("child_spec(options)", unknown, _OPTIONS)
 
 
-def _check_start(start: object) -> None:
-    if _can_start(start):
-        return
-    got = cut(start)
-    fix = None
-    if isinstance(start, type):
-        fix = f"derive {start.__name__} from GenServer."
-    elif isinstance(start, GenServer):
-        fix = "pass the class, and the arguments of init after it."
-    elif inspect.iscoroutine(start):
-        start.close()
-        fix = "pass the function itself, and its arguments after it."
-    elif callable(start):
-        fix = "make it an `async def`."
-    raise ChildSpecError(None, expected="a subclass of GenServer, or an async function", got=got, fix=fix)
-
-
-def _can_start(start: object) -> bool:
-    if isinstance(start, type):
-        return issubclass(start, GenServer)
-    # The second is an object whose __call__ is async.
-    return inspect.iscoroutinefunction(start) or inspect.iscoroutinefunction(getattr(start, "__call__", None))  # noqa: B004
-
-
 def _shutdown(value: object, child_type: ChildType) -> Shutdown:
     if value is POLICY:
         return _WORKER_SHUTDOWN if child_type == "worker" else None
@@ -228,14 +268,3 @@ def _shutdown(value: object, child_type: ChildType) -> Shutdown:
         one_of("child_spec(shutdown)", value, (_BRUTAL_KILL,))
         return _BRUTAL_KILL
     return seconds_or_none("child_spec(shutdown)", value)
-
-
-def _type_of(start: object) -> ChildType:
-    # An attribute of the class and not its base: supervisors of other kinds are no subclasses of Supervisor.
-    return "supervisor" if getattr(start, "supervises", False) else "worker"
-
-
-def _label(start: object) -> str:
-    if isinstance(start, partial):
-        return _label(start.func)  # it has no name of its own
-    return getattr(start, "__qualname__", type(start).__name__)

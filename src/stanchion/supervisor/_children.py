@@ -4,38 +4,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
 
-from stanchion._validate import cut, nearest
+from stanchion._validate import nearest
 from stanchion.errors import ChildNotFoundError, ChildSpecError, ChildStartError, ChildStateError
-from stanchion.kernel import INFO, ExitReason, Pid, Process, is_abnormal
-from stanchion.supervisor._child import Child, ToldToExit, start_process, stop_children
+from stanchion.kernel import ExitReason, Pid, Process, is_abnormal
+from stanchion.supervisor._child import Child, stop_children
 from stanchion.supervisor._child_spec import ChildSpec
+from stanchion.supervisor._flags import AutoShutdown, Flags, check_significant
 from stanchion.supervisor._requests import ChildCounts, ChildInfo
-from stanchion.supervisor._restart_window import RestartWindow
+from stanchion.supervisor._restarts import Refused, Restarts
+from stanchion.supervisor._retry import Retry
+from stanchion.supervisor._start_process import start_process
 from stanchion.supervisor._strategies import Strategy, affected
-from stanchion.telemetry import CHILD_RESTART
+from stanchion.supervisor._told_to_exit import ToldToExit
 
 _log = logging.getLogger("stanchion.supervisor")
-
-
-class TryAgain(NamedTuple):
-    """A supervisor's message to itself, so that between two failed restarts it hears what else came."""
-
-    child: Child
-    reason: object
 
 
 class Children:
     """The children of one supervisor; only its own task uses this."""
 
-    __slots__ = ("_by_id", "_process", "_strategy", "_window")
+    __slots__ = ("_auto_shutdown", "_by_id", "_process", "_restarts", "_strategy")
 
-    def __init__(self, process: Process, strategy: Strategy, window: RestartWindow) -> None:
+    def __init__(self, process: Process, flags: Flags) -> None:
         self._process = process
-        self._strategy: Strategy = strategy
-        self._window = window
+        self._strategy: Strategy = flags.strategy
+        self._auto_shutdown: AutoShutdown = flags.auto_shutdown
+        self._restarts = Restarts(process, flags.max_restarts, flags.max_seconds)
         # In the order of start. One that is not in here is nobody's child any more.
         self._by_id: dict[Hashable, Child] = {}
 
@@ -60,7 +56,7 @@ class Children:
     # --- when a child exits ----------------------------------------------------------------------
 
     async def after_exit(self, pid: Pid | None, reason: ExitReason) -> bool:
-        """Restart a child that exited, if its spec says so; return False when the supervisor is to give up.
+        """Restart a child that exited, if its spec says so; return False when the supervisor is to exit.
 
         Raises:
             ToldToExit: the supervisor was told to exit meanwhile.
@@ -68,53 +64,86 @@ class Children:
         child = next((child for child in self._by_id.values() if child.pid is pid), None)
         if child is None or pid is None:
             return True  # a child that has been stopped or replaced, or a stranger
+        if pid._process is not None:
+            return True  # no exit, but an exit signal that the child sent by exit()
         child.pid = None
-        self._forget_temporary(child)
         kind = child.spec.restart
         if kind == "permanent" or (kind == "transient" and is_abnormal(reason)):
             return await self._restart(child, reason)
-        return True
+        self._forget_temporary(child)
+        return not self._shuts_down(child)
 
-    async def try_again(self, failed: TryAgain) -> bool:
-        """Restart a child whose last restart failed, unless that has been settled; else as ``after_exit``."""
-        return not failed.child.restarting or await self._restart(failed.child, failed.reason)
+    async def after_wait(self, retry: Retry) -> bool:
+        """Start a child that waited for it, unless it waits no more; else as ``after_exit``."""
+        child = retry.child
+        if child.retry is not retry:
+            return True
+        if retry.failure is not None:
+            return await self._restart(child, retry.failure)
+        await self._start_again(await self._stop_group(child))
+        return True
 
     async def _restart(self, child: Child, reason: object) -> bool:
         """Restart a child, and those whom the strategy restarts with it."""
         if isinstance(reason, SystemExit):
             return True  # it ends the whole program, and this supervisor is about to be told
-        window = self._window
-        count = window.add()
-        limits = (window.max_restarts, window.max_seconds, cut(reason))
-        if count > window.max_restarts:
-            text = "%r gives up: child %r needs restart %d, and allowed are %d within %g s; last reason: %s"
-            _log.error(text, self._process, child.spec.id, count, *limits)
+        delay = self._restarts.count(child, reason)
+        if delay is Refused.GIVE_UP:
             return False
-        text = "%r restarts child %r: restart %d of %d within %g s; reason: %s"
-        _log.warning(text, self._process, child.spec.id, count, *limits)
-        self._tell_restart(child, reason, count)
+        if delay is Refused.LEAVE:
+            return await self._leave(child)
+        group = await self._stop_group(child)
+        if delay:
+            retry = Retry(self._process, child)
+            child.wait_for(retry)
+            retry.post_later(delay)
+        else:
+            await self._start_again(group)
+        return True
+
+    async def _leave(self, child: Child) -> bool:
+        """Leave a child stopped, and start those that wait for it; return False when the supervisor is to exit."""
+        waited = child.retry is not None
+        child.cancel_retry()
+        if self._shuts_down(child):
+            return False
+        if waited:
+            # Its last start failed, and those of its group that come behind it have not been started yet.
+            group = affected(self._strategy, list(self._by_id.values()), child)
+            await self._start_again([one for one in group[group.index(child) + 1 :] if one.pid is None])
+        return True
+
+    async def _stop_group(self, child: Child) -> list[Child]:
+        """Stop whom the strategy restarts with a child, and return those to start again."""
         group = affected(self._strategy, list(self._by_id.values()), child)
         await stop_children(self._process, group)
         for one in group:
             self._forget_temporary(one)
-        await self._start_again([one for one in group if one.spec.id in self._by_id])
-        return True
+        return [one for one in group if one.spec.id in self._by_id]
 
-    async def _start_again(self, group: list[Child]) -> None:
+    async def _start_again(self, group: Sequence[Child]) -> None:
         for child in group:
             try:
                 await start_process(self._process, child)
             except ChildStartError as error:
                 _log.warning("%s", error)
-                child.restarting = True
-                self._process.mailbox.put_system((INFO, TryAgain(child, error.reason), None))
+                retry = Retry(self._process, child, error.reason)
+                child.wait_for(retry)
+                retry.post()
                 return
 
-    def _tell_restart(self, child: Child, reason: object, count: int) -> None:
-        node, pid = self._process.node, self._process.pid
-        if node.telemetry.attached:
-            details = {"node": node.name, "pid": pid, "name": pid.name, "child_id": child.spec.id, "reason": reason}
-            node.telemetry.emit(CHILD_RESTART, {"restarts": count}, details)
+    def _shuts_down(self, child: Child) -> bool:
+        """Return whether the supervisor exits because this child ended by itself and is not started again.
+
+        Source: ``do_auto_shutdown/2`` of OTP's supervisor.
+        """
+        if not child.spec.significant:
+            return False
+        others = any(one.spec.significant and one.state != "stopped" for one in self._by_id.values())
+        shuts_down = self._auto_shutdown == "any_significant" or not others
+        if shuts_down:
+            _log.info("%r shuts down: its significant child %r has ended", self._process, child.spec.id)
+        return shuts_down
 
     def _forget_temporary(self, child: Child) -> None:
         """Forget a child that does not run and never will again."""
@@ -134,11 +163,16 @@ class Children:
         """See ``count_children``."""
         children = self._by_id.values()
         supervisors = sum(child.spec.type == "supervisor" for child in children)
-        active = sum(child.pid is not None for child in children)
+        active = sum(child.pid is not None and child.pid.alive for child in children)
         return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
+
+    def spec(self, id: Hashable) -> ChildSpec:
+        """See ``get_childspec``."""
+        return self._find(id).spec
 
     async def add(self, spec: ChildSpec) -> Pid | None:
         """See ``start_child``."""
+        check_significant(spec, repr(self._process), self._auto_shutdown)
         known = self._by_id.get(spec.id)
         if known is not None:
             raise ChildSpecError(
@@ -158,12 +192,18 @@ class Children:
     async def restart(self, id: Hashable) -> Pid | None:
         """See ``restart_child``."""
         child = self._stopped(id, "restart")
+        child.forget_restarts()
         await start_process(self._process, child)
         return child.pid
 
     def delete(self, id: Hashable) -> None:
         """See ``delete_child``."""
         del self._by_id[self._stopped(id, "deletion").spec.id]
+
+    def pid_of(self, id: Hashable) -> Pid | None:
+        """Return who runs by an id, or None."""
+        child = self._by_id.get(id)
+        return None if child is None else child.pid
 
     async def _start_new(self, spec: ChildSpec) -> Pid | None:
         child = Child(spec)

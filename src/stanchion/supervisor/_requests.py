@@ -10,7 +10,8 @@ from stanchion._validate import Seconds, cut
 from stanchion.errors import InvalidOptionError, StanchionError, UnhandledRequestError
 from stanchion.kernel import Pid, Ref
 from stanchion.server import POLICY, Policy, call
-from stanchion.supervisor._child_spec import ChildSpec, ChildType, Restart, checked_spec, hashable
+from stanchion.supervisor._child_spec import ChildSpec, Restart, checked_spec, hashable
+from stanchion.supervisor._starts import ChildType
 
 
 class ChildInfo(NamedTuple):
@@ -19,7 +20,8 @@ class ChildInfo(NamedTuple):
     Attributes:
         id: The id in its child_spec.
         pid: Its process; None while it does not run.
-        state: ``"running"``; ``"restarting"`` between a restart that failed and the next try; or ``"stopped"``.
+        state: ``"running"``; ``"restarting"`` between a restart that failed and the next try, or while a backoff's delay
+            runs; or ``"stopped"``.
         type: ``"worker"`` or ``"supervisor"``.
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
     """
@@ -36,7 +38,7 @@ class ChildCounts(NamedTuple):
 
     Attributes:
         specs: All of them, whether they run or not.
-        active: Those that run.
+        active: Those whose process is alive.
         supervisors: Those that are supervisors, whether they run or not.
         workers: Those that are not.
     """
@@ -79,7 +81,13 @@ class DeleteChild(NamedTuple):
     id: Hashable
 
 
-Request = WhichChildren | CountChildren | StartChild | TerminateChild | RestartChild | DeleteChild
+class GetChildSpec(NamedTuple):
+    """The request behind ``get_childspec``."""
+
+    id: Hashable
+
+
+Request = WhichChildren | CountChildren | StartChild | TerminateChild | RestartChild | DeleteChild | GetChildSpec
 
 
 class Answer(NamedTuple):
@@ -125,15 +133,18 @@ async def start_child(supervisor: Ref, spec: ChildSpec, *, timeout: Seconds | Po
 
     Args:
         supervisor: A pid or a registered name.
-        spec: What ``child_spec`` returned; its id must be free in this supervisor.
+        spec: What ``child_spec`` returned; its id must be free in this supervisor, unless that is a
+            DynamicSupervisor.
         timeout: As in ``call``; by default there is no limit here but the one on the child's ``init``.
 
     Returns:
-        The pid of the child; None when its ``init`` returned ``IGNORE``.
+        The pid of the child; None when its start returned ``IGNORE``.
 
     Raises:
         ChildStartError: the child did not start; it was not added.
-        ChildSpecError: ``spec`` is none, or its id is taken. Nothing was changed.
+        ChildSpecError: ``spec`` is none, its id is taken, or it is significant to a supervisor that never shuts itself
+            down. Nothing was changed.
+        MaxChildrenError: a DynamicSupervisor has as many children as it may have. Nothing was changed.
         CallError: no reply came; see ``call``. The child may have been started.
         InvalidOptionError: ``supervisor`` is none.
 
@@ -152,7 +163,7 @@ async def terminate_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | P
 
     Args:
         supervisor: A pid or a registered name.
-        id: The id in the child's spec.
+        id: The id in the child's spec; for a DynamicSupervisor, the child's pid.
         timeout: As in ``call``; by default there is no limit here but the child's ``shutdown``.
 
     Raises:
@@ -176,14 +187,14 @@ async def restart_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Pol
         timeout: As in ``call``; by default there is no limit here but the one on the child's ``init``.
 
     Returns:
-        The pid of the child; None when its ``init`` returned ``IGNORE``.
+        The pid of the child; None when its start returned ``IGNORE``.
 
     Raises:
         ChildNotFoundError: the supervisor has no such child.
         ChildStateError: it runs, or is about to be restarted.
         ChildStartError: it did not start; it stays stopped.
         CallError: no reply came; see ``call``. The child may have been started.
-        InvalidOptionError: ``supervisor`` is none.
+        InvalidOptionError: ``supervisor`` is none, or is a DynamicSupervisor.
 
     Cancellation: the child is started all the same.
 
@@ -205,11 +216,30 @@ async def delete_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Poli
         ChildNotFoundError: the supervisor has no such child.
         ChildStateError: it runs, or is about to be restarted.
         CallError: no reply came; see ``call``. The child may have been forgotten.
-        InvalidOptionError: ``supervisor`` is none.
+        InvalidOptionError: ``supervisor`` is none, or is a DynamicSupervisor.
 
     Source: ``supervisor:delete_child/2``.
     """
     await _ask("delete_child", supervisor, DeleteChild(hashable("delete_child", id)), timeout)
+
+
+async def get_childspec(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = POLICY) -> ChildSpec:
+    """Return the spec of a child.
+
+    Args:
+        supervisor: A pid or a registered name.
+        id: The id in the child's spec; for a DynamicSupervisor, the child's pid.
+        timeout: As in ``call``.
+
+    Raises:
+        ChildNotFoundError: the supervisor has no such child.
+        CallError: no reply came; see ``call``.
+        InvalidOptionError: ``supervisor`` is none.
+
+    Source: ``supervisor:get_childspec/2``.
+    """
+    request = GetChildSpec(hashable("get_childspec", id))
+    return cast("ChildSpec", await _ask("get_childspec", supervisor, request, timeout))
 
 
 async def _ask(operation: str, supervisor: Ref, request: Request, timeout: Seconds | Policy | None) -> object:

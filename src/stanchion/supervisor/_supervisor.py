@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from stanchion._validate import cut, seconds, whole_number
 from stanchion.errors import (
     ChildNotFoundError,
     ChildSpecError,
@@ -14,26 +13,31 @@ from stanchion.errors import (
     ChildStateError,
     InvalidOptionError,
 )
-from stanchion.kernel import Exit, ExitReason, ProcessExit, current_process
+from stanchion.kernel import Exit, ExitReason, Pid, ProcessExit, current_process
 from stanchion.server import POLICY, UNHANDLED, GenServer, Sender, Stop
-from stanchion.supervisor._child import ToldToExit
-from stanchion.supervisor._child_spec import ChildSpec, Restart, checked_specs, child_spec
-from stanchion.supervisor._children import Children, TryAgain
+from stanchion.supervisor._child_spec import ChildSpec, Restart, child_spec
+from stanchion.supervisor._children import Children
+from stanchion.supervisor._flags import AutoShutdown, checked_flags
 from stanchion.supervisor._requests import (
     Answer,
     CountChildren,
+    GetChildSpec,
     Request,
     RestartChild,
     StartChild,
     TerminateChild,
     WhichChildren,
 )
-from stanchion.supervisor._restart_window import RestartWindow
-from stanchion.supervisor._strategies import Strategy, checked_strategy
+from stanchion.supervisor._retry import Retry
+from stanchion.supervisor._strategies import Strategy
+from stanchion.supervisor._told_to_exit import ToldToExit
 
 if TYPE_CHECKING:
+    from stanchion._backoff import Backoff
     from stanchion._validate import Seconds
+    from stanchion.kernel import Name
     from stanchion.server import Policy
+    from stanchion.supervisor._restart_window import RestartBudget
 
 
 class Supervisor(GenServer):
@@ -80,6 +84,7 @@ class Supervisor(GenServer):
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: Seconds = 5.0,
+        auto_shutdown: AutoShutdown = "never",
     ) -> None:
         """Start the children in order; when one does not start, stop those before it, and fail.
 
@@ -89,19 +94,23 @@ class Supervisor(GenServer):
                 or those that were started after it (``"rest_for_one"``).
             max_restarts: How many restarts within ``max_seconds`` it does before it gives up; 0 for none.
             max_seconds: See ``max_restarts``; more than 0.
+            auto_shutdown: When it stops the others and exits with ``"shutdown"`` because a child that its spec calls
+                significant has ended: ``"never"``, at the first one (``"any_significant"``), or at the last one
+                (``"all_significant"``). An end is an exit by itself after which the child is not restarted; also when
+                its budget is used up. One that ``terminate_child`` or the strategy stopped has not ended.
 
         Raises:
             ChildStartError: a child did not start.
-            ChildSpecError: something in ``children`` is no spec, or an id comes twice.
+            ChildSpecError: something in ``children`` is no spec, an id comes twice, or one is significant where
+                ``auto_shutdown`` is ``"never"``.
             InvalidOptionError: another argument is wrong.
 
         Source: ``init/1`` of OTP's supervisor.
         """
-        flags = checked_flags("Supervisor", children, strategy, max_restarts, max_seconds)
+        flags = checked_flags("Supervisor", children, strategy, max_restarts, max_seconds, auto_shutdown)
         process = current_process("Supervisor.init()")
         process.trap_exit = True
-        window = RestartWindow(process.node.clock, flags.max_restarts, flags.max_seconds)
-        self._children = Children(process, flags.strategy, window)
+        self._children = Children(process, flags)
         try:
             await self._children.start_all(flags.children)
         except ToldToExit as order:
@@ -124,8 +133,8 @@ class Supervisor(GenServer):
         try:
             if isinstance(message, Exit):
                 goes_on = await self._supervised().after_exit(message.pid, message.reason)
-            elif isinstance(message, TryAgain):
-                goes_on = await self._supervised().try_again(message)
+            elif isinstance(message, Retry):
+                goes_on = await self._supervised().after_wait(message)
             else:
                 return UNHANDLED
         except ToldToExit as order:
@@ -136,6 +145,10 @@ class Supervisor(GenServer):
         """Stop the children, the last one first."""
         if self._children is not None:
             await self._children.stop_all()
+
+    def _pid_of(self, id: Hashable) -> Pid | None:
+        """Return who runs by an id now, or None."""
+        return None if self._children is None else self._children.pid_of(id)
 
     def _supervised(self) -> Children:
         if self._children is None:
@@ -158,6 +171,8 @@ class Supervisor(GenServer):
                 await children.terminate(id)
             case RestartChild(id):
                 return await children.restart(id)
+            case GetChildSpec(id):
+                return children.spec(id)
             case _:
                 children.delete(request.id)
         return None
@@ -169,52 +184,48 @@ def supervisor_spec(
     strategy: Strategy = "one_for_one",
     max_restarts: int = 3,
     max_seconds: Seconds = 5.0,
+    auto_shutdown: AutoShutdown = "never",
     id: Hashable | None = None,
-    name: str | None = None,
+    name: Name | None = None,
     restart: Restart = "permanent",
     shutdown: Seconds | Literal["brutal_kill"] | None = None,
+    significant: bool = False,
+    backoff: Backoff | None = None,
+    budget: RestartBudget | None = None,
 ) -> ChildSpec:
     """Say how a supervisor starts, restarts and stops a child that is itself a supervisor.
 
     Args:
-        children: The children of that supervisor; see ``Supervisor.init`` for these four.
+        children: The children of that supervisor; see ``Supervisor.init`` for these five.
         strategy: ``"one_for_one"``, ``"one_for_all"`` or ``"rest_for_one"``.
         max_restarts: How many restarts within ``max_seconds`` it does before it gives up; 0 for none.
         max_seconds: See ``max_restarts``; more than 0.
+        auto_shutdown: ``"never"``, ``"any_significant"`` or ``"all_significant"``.
         id: What it is called in the supervisor above; by default ``name``, else ``"Supervisor"``.
-        name: The name to register at each start, or None.
+        name: The name or via address to register at each start, or None.
         restart: As in ``child_spec``.
         shutdown: As in ``child_spec``; None, so that it may wait for its own children.
+        significant: As in ``child_spec``.
+        backoff: As in ``child_spec``.
+        budget: As in ``child_spec``.
 
     Raises:
-        ChildSpecError: something in ``children`` is no spec, or an id comes twice.
+        ChildSpecError: something in ``children`` is no spec, an id comes twice, one is significant where
+            ``auto_shutdown`` is ``"never"``, or the options contradict each other.
         InvalidOptionError: another argument is wrong.
 
     Source: ``child_spec()`` of OTP's supervisor, with the flags that OTP's ``init/1`` returns.
     """
-    flags = checked_flags("supervisor_spec", children, strategy, max_restarts, max_seconds)
-    return child_spec(Supervisor, *flags, id=id, name=name, restart=restart, shutdown=shutdown, timeout=POLICY)
-
-
-class Flags(NamedTuple):
-    """The arguments of ``Supervisor.init``, checked."""
-
-    children: list[ChildSpec]
-    strategy: Strategy
-    max_restarts: int
-    max_seconds: float
-
-
-def checked_flags(
-    subject: str, children: Iterable[ChildSpec], strategy: Strategy, max_restarts: int, max_seconds: Seconds
-) -> Flags:
-    """Check the arguments of a supervisor; ``subject`` is what takes them, for texts."""
-    period = seconds(f"{subject}(max_seconds)", max_seconds)
-    if not period:
-        raise InvalidOptionError(f"{subject}(max_seconds)", expected="more than 0 seconds", got=cut(max_seconds))
-    return Flags(
-        checked_specs(f"{subject}(children)", children),
-        checked_strategy(f"{subject}(strategy)", strategy),
-        whole_number(f"{subject}(max_restarts)", max_restarts),
-        period,
+    flags = checked_flags("supervisor_spec", children, strategy, max_restarts, max_seconds, auto_shutdown)
+    return child_spec(
+        Supervisor,
+        *flags,
+        id=id,
+        name=name,
+        restart=restart,
+        shutdown=shutdown,
+        timeout=POLICY,
+        significant=significant,
+        backoff=backoff,
+        budget=budget,
     )

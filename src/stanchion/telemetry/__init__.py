@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from stanchion._public import show_public_path
 from stanchion.telemetry._events import (
+    APPLICATION_START,
+    APPLICATION_STOP,
     CHILD_RESTART,
     DEAD_LETTER,
     DELIVERY_RETRY,
     DELIVERY_STOP,
     DROPPED,
     EVENTS,
+    GAVE_UP,
     HANDLER_BLOCKED,
     LATE_REPLY,
     LETTER_DELIVERED,
@@ -28,12 +31,15 @@ from stanchion.telemetry._events import (
 from stanchion.telemetry._telemetry import Handler, Telemetry
 
 __all__ = [
+    "APPLICATION_START",
+    "APPLICATION_STOP",
     "CHILD_RESTART",
     "DEAD_LETTER",
     "DELIVERY_RETRY",
     "DELIVERY_STOP",
     "DROPPED",
     "EVENTS",
+    "GAVE_UP",
     "HANDLER_BLOCKED",
     "LATE_REPLY",
     "LETTER_DELIVERED",

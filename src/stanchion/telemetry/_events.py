@@ -72,8 +72,49 @@ LATE_REPLY: Final = Event(
 CHILD_RESTART: Final = Event(
     ("stanchion", "supervisor", "restart"),
     "A supervisor restarts a child.",
-    {"restarts": "restarts inside the window, this one included"},
-    {**_PROCESS, "child_id": "the id in the child_spec", "reason": "the exit reason that caused it"},
+    {
+        "restarts": "restarts inside the window of the supervisor, or of the child's own budget, this one included",
+        "attempt": "restarts of this child in a row, this one included",
+        "delay": "seconds until it starts; 0 without a backoff",
+    },
+    {**_PROCESS, "child_id": "the id in the child_spec", "reason": "why it exited, or why the last try failed"},
+)
+GAVE_UP: Final = Event(
+    ("stanchion", "supervisor", "gave_up"),
+    "A child needs a restart more than is allowed.",
+    {
+        "restarts": "restarts inside the window of the supervisor, or of the child's own budget, with this one",
+        "attempt": "restarts of this child in a row, with this one",
+    },
+    {
+        **_PROCESS,
+        "child_id": "the id in the child_spec",
+        "reason": "why it exited, or why the last try failed",
+        "stops": "supervisor, which exits; or child, which is left stopped, for it has a budget",
+    },
+)
+APPLICATION_START: Final = Event(
+    ("stanchion", "application", "start"),
+    "An application has started: its whole tree runs.",
+    {"elapsed": "seconds from the start of its tree"},
+    {
+        "node": "name of the node",
+        "application": "its name",
+        "pid": "its top supervisor",
+        "type": "permanent, transient or temporary",
+    },
+)
+APPLICATION_STOP: Final = Event(
+    ("stanchion", "application", "stop"),
+    "An application that had started has stopped, or has ended by itself.",
+    {"elapsed": "seconds from the order, or from the end of its tree, until its stop callback was done"},
+    {
+        "node": "name of the node",
+        "application": "its name",
+        "type": "permanent, transient or temporary",
+        "reason": "the exit reason of its top supervisor",
+        "asked": "whether it was told to stop",
+    },
 )
 DELIVERY_RETRY: Final = Event(
     ("stanchion", "delivery", "retry"),

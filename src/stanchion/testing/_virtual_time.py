@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final, TypeVar, cast
@@ -15,6 +16,8 @@ _T = TypeVar("_T")
 
 _START: Final = 1_000.0
 _WALL_START: Final = 1_800_000_000.0
+# Real seconds.
+_PATIENCE: Final = 2.0
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -39,6 +42,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now = _START
         self._jobs = 0
+        # Who waits until nobody can go on, and how many turns of the loop they still wait for that.
+        self._quiet: dict[asyncio.Future[bool], int] = {}
+        # Called when everybody waits, and for nothing that could still come; whoever sets it has somebody go on then.
+        self.on_stuck: Callable[[], object] | None = None
         super().__init__(cast("selectors.BaseSelector", _JumpingSelector(self)))
 
     def time(self) -> float:
@@ -52,8 +59,45 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(lambda _: self._job_done())
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the executor's threads; the clock stands meanwhile, so they have all the time that they need."""
+        self._jobs += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._jobs -= 1
+
     def _job_done(self) -> None:
         self._jobs -= 1
+
+    def quiet(self, turns: int) -> asyncio.Future[bool]:
+        """Return a future that becomes true when nobody can go on unless time passes or something comes from outside.
+
+        Args:
+            turns: How many turns of the loop to wait for that; after them it becomes false.
+        """
+        future: asyncio.Future[bool] = self.create_future()
+        self._quiet[future] = turns
+        return future
+
+    def turned(self) -> None:
+        """Take note of a turn in which somebody was ready; the selector calls this."""
+        for future in list(self._quiet):
+            self._quiet[future] -= 1
+            if self._quiet[future] <= 0:
+                self._settle(future, False)
+
+    def all_wait(self) -> bool:
+        """Tell those who wait for it that nobody can go on; return whether there were any. The selector calls this."""
+        waiting = list(self._quiet)
+        for future in waiting:
+            self._settle(future, True)
+        return bool(waiting)
+
+    def _settle(self, future: asyncio.Future[bool], result: bool) -> None:
+        del self._quiet[future]
+        if not future.done():
+            future.set_result(result)
 
     def jump(self, seconds: float) -> None:
         """Move the clock forward; the selector calls this when nothing is ready."""
@@ -75,11 +119,27 @@ class _JumpingSelector:
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = self._selector.select(0)
         if ready or timeout == 0:
+            self._loop.turned()
             return ready
-        if timeout is None or self._loop.busy:
+        if self._loop.busy:
             return self._selector.select(timeout)
+        if self._loop.all_wait():
+            return ready
+        if timeout is None:
+            return self._wait_for_input()
         self._loop.jump(timeout)
         return []
+
+    def _wait_for_input(self) -> list[tuple[selectors.SelectorKey, int]]:
+        # Beside the pipe by which threads wake the loop, a file may bring something at any time. A thread may, too, but
+        # those of a test runner stay for ever, so it is given a while.
+        files = len(self._selector.get_map()) > 1
+        if files or self._loop.on_stuck is None:
+            return self._selector.select(None)
+        ready = self._selector.select(0 if threading.active_count() == 1 else _PATIENCE)
+        if not ready:
+            self._loop.on_stuck()
+        return ready
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._selector, name)

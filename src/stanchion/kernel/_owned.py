@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""What a process owns: timers, keys of a registry, memberships. It goes with the process."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from stanchion.kernel._process import Process
+
+_log = logging.getLogger("stanchion.process")
+
+
+class Owned(Protocol):
+    """Something that belongs to one process and does not outlive it."""
+
+    def release(self) -> None:
+        """Take note that the owner exits: called once, when its name is free and before anyone hears of the exit."""
+        ...
+
+
+def own(process: Process, thing: Owned) -> None:
+    """Have ``thing.release()`` called when a process that has not finished exits, the latest thing first."""
+    if process.owned is None:
+        process.owned = {}
+    process.owned[thing] = None
+
+
+def disown(process: Process, thing: Owned) -> None:
+    """Take ``own`` back; harmless when there is none."""
+    owned = process.owned
+    if owned is not None:
+        owned.pop(thing, None)
+        if not owned:
+            process.owned = None  # an emptied dict would keep its table
+
+
+def release_owned(process: Process) -> None:
+    """Release everything that a process owns, the latest first; what one release adds goes too."""
+    while process.owned:
+        thing = process.owned.popitem()[0]
+        try:
+            thing.release()
+        except Exception:  # a via address of the user's that fails must not keep the exit from being told
+            _log.exception("release of %r, which %r owned", thing, process)
+    process.owned = None

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Starting a task: the request to a TaskSupervisor, and what the task's process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import Literal, NamedTuple, TypeVar, TypeVarTuple
+
+from stanchion._validate import Seconds, cut, one_of, seconds_or_none
+from stanchion.errors import InvalidOptionError, StanchionError, UnhandledRequestError
+from stanchion.kernel import NODE, PROCESS, Process, Ref
+from stanchion.server import call
+from stanchion.supervisor._child_spec import ChildSpec, child_spec
+from stanchion.supervisor._requests import Answer
+from stanchion.supervisor._starts import label_of_start
+from stanchion.supervisor._task import Task, TaskRun
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+TaskShutdown = Seconds | Literal["brutal_kill"] | None
+
+
+class StartTask(NamedTuple):
+    """The request behind ``async_`` and its kin."""
+
+    run: TaskRun
+    spec: ChildSpec
+    linked: bool
+
+
+async def start_task(
+    operation: str,
+    supervisor: Ref,
+    function: Callable[[*Ts], Coroutine[object, object, T]],
+    args: tuple[*Ts],
+    *,
+    owner: Process | None,
+    linked: bool,
+    tell: bool,
+    shutdown: TaskShutdown,
+) -> Task[T]:
+    """Have a TaskSupervisor start a task; ``operation`` is who asks, for texts.
+
+    Raises:
+        MaxChildrenError: the supervisor has as many children as it may have.
+        CallExitError: there is no such supervisor, or it went before it had started the task.
+        InvalidOptionError: ``supervisor`` is none.
+
+    Cancellation: the task is not started, or it is killed.
+    """
+    label = label_of_start(function)
+    task: Task[T] = Task(label, None if owner is None else owner.pid, tell=tell)
+    run = TaskRun(task)
+
+    context = copy_context()
+
+    async def body() -> None:
+        _enter(context)
+        run.returned(await function(*args))
+
+    body.__qualname__ = label  # what the process is called in texts
+    spec = child_spec(body, id=label, restart="temporary", shutdown=shutdown)
+    try:
+        answer = await call(supervisor, StartTask(run, spec, linked), timeout=None)
+    except asyncio.CancelledError:
+        run.abandon()
+        raise
+    except UnhandledRequestError:
+        answer = None
+    if not isinstance(answer, Answer):
+        raise InvalidOptionError(
+            f"{operation}(supervisor)",
+            expected="a running TaskSupervisor",
+            got=cut(supervisor) + ", which is none",
+            fix="start one: TaskSupervisor.child_spec(name='tasks') in the tree, or start(TaskSupervisor).",
+        )
+    if isinstance(answer.value, StanchionError):
+        raise answer.value
+    return task
+
+
+def _enter(context: Context) -> None:
+    """Have the running task see the context variables of whoever started it, as with ``asyncio.create_task``.
+
+    The process was made by the supervisor, so it has that one's context.
+    """
+    for variable, value in context.items():
+        if variable is not PROCESS and variable is not NODE:
+            variable.set(value)
+
+
+def check_task_function(operation: str, function: object) -> None:
+    """Raise unless a task can run this.
+
+    Raises:
+        InvalidOptionError: it is no async function.
+    """
+    # The second is an object whose __call__ is async.
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        return
+    got, fix = cut(function), None
+    if inspect.iscoroutine(function):
+        function.close()
+        fix = "pass the function itself, and its arguments after it."
+    elif callable(function):
+        fix = "make it an `async def`; one that blocks is run in a thread by the async function asyncio.to_thread."
+    raise InvalidOptionError(f"{operation}(function)", expected="an async function", got=got, fix=fix)
+
+
+def checked_shutdown(subject: str, shutdown: TaskShutdown) -> float | Literal["brutal_kill"] | None:
+    """Return a shutdown time as float seconds, None for no limit, or ``"brutal_kill"``.
+
+    Raises:
+        InvalidOptionError: it is none of these.
+    """
+    if isinstance(shutdown, str):
+        one_of(subject, shutdown, ("brutal_kill",))
+        return "brutal_kill"
+    return seconds_or_none(subject, shutdown)
