@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CODE   := $(wildcard src tests examples bench docs)
 
-# These five must be covered to the last line and branch.
-COVERED := kernel server supervisor application delivery dead_letters
+# These must be covered to the last line and branch.
+COVERED := kernel server state_machine registry supervisor application dead_letters delivery testing
 comma   := ,
 space   := $(subst ,, )
 

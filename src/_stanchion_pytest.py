@@ -66,16 +66,32 @@ def _asks(item: pytest.Function) -> bool:
     function: object = getattr(item, "obj", None)
     function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
     return inspect.iscoroutinefunction(function) and (
-        "node" in item.fixturenames or item.get_closest_marker("stanchion") is not None
+        item.get_closest_marker("stanchion") is not None or ("node" in item.fixturenames and _is_ours(item))
     )
+
+
+def _is_ours(item: pytest.Function) -> bool:
+    """Say whether the fixture that a test knows as ``node`` is the one here, or made of it."""
+    for fixture in reversed(item._fixtureinfo.name2fixturedefs["node"]):
+        if fixture.func.__module__ == __name__:
+            return True
+        if "node" not in fixture.argnames:
+            break
+    return False
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of each seed, where there are several."""
-    if _asks(metafunc.definition):
+    test = metafunc.definition
+    if _asks(test):
         from stanchion.testing import _pytest
 
         _pytest.parametrize(metafunc)
+    elif any(marker.name == "stanchion" for marker in test.own_markers):
+        raise pytest.Collector.CollectError(
+            f"{test.nodeid}: mark.stanchion: expected an async test, got another one\n"
+            f"Fix: write `async def {test.name}(...)`, without yield."
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -93,14 +109,29 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that asks for a node."""
-    if _ASKS not in pyfuncitem.stash:
-        return None
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Have the async fixtures of such a test run in its node."""
+    if not (isinstance(request.node, pytest.Function) and _ASKS in request.node.stash):
+        return (yield)
     from stanchion.testing import _pytest
 
-    return _pytest.run_test(pyfuncitem)
+    with _pytest.promised(fixturedef, request):
+        return (yield)
+
+
+# A wrapper, so that other plugins for async tests, which come first maybe, see a plain one.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Run a test that asks for a node."""
+    if _ASKS not in pyfuncitem.stash:
+        return (yield)
+    from stanchion.testing import _pytest
+
+    with _pytest.made_plain(pyfuncitem):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

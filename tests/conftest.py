@@ -23,6 +23,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,9 +90,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         _run_async_test(function, arguments, loop_factory, may_block=may_block)
 
     if function is not pyfuncitem.obj:  # hypothesis calls its inner test once per example
-        pyfuncitem.obj.hypothesis.inner_test = run
+        handle = pyfuncitem.obj.hypothesis
+        handle.inner_test = run
+        # The function is there once for all parameters of the test: each finds it as it was.
+        pyfuncitem.addfinalizer(partial(setattr, handle, "inner_test", function))
         return None
-    run(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(function).parameters})
+    parameters = inspect.signature(function).parameters
+    run(**{name: value for name, value in pyfuncitem.funcargs.items() if name in parameters})
     return True
 
 

@@ -8,10 +8,11 @@ A file of ``jobs/`` calls ``main`` with a function for each job. This file and t
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final, Literal
 
 JobName = Literal["a", "b", "c", "d"]
@@ -34,6 +35,27 @@ YIELD_EVERY: Final = 1000
 
 Job = Callable[[int], float]
 """Does its work so many times and returns how many it did in a second."""
+
+
+Work = Callable[..., Coroutine[object, object, float]]
+"""A coroutine function that does a job; the loop that runs it is the library's."""
+
+
+def on_asyncio(work: Work, *args: int) -> float:
+    """Run a job on asyncio's own loop."""
+    return asyncio.run(work(*args))
+
+
+def main_async(one_way: Work, round_trips: Work, start_stop: Work, run: Callable[..., float] = on_asyncio) -> None:
+    """Do as ``main``; the jobs are coroutine functions, and ``run(work, *args)`` runs one on a loop of its own."""
+    main(
+        {
+            "a": lambda count: run(one_way, count),
+            "b": lambda count: run(round_trips, count, 1),
+            "c": lambda count: run(round_trips, count, CALLERS),
+            "d": lambda count: run(start_stop, count),
+        }
+    )
 
 
 def main(jobs: Mapping[JobName, Job]) -> None:

@@ -4,16 +4,17 @@
 The way of a message through the package, from top to bottom:
 
     errors.py        every error, in one tree
+    messages.py      messages that can be stored: types, versions, upgrades
     telemetry/       what happens is told here: named events, attach and detach
     kernel/          who exists: processes, mailboxes, links, monitors, exit signals, names, the node
     server/          who handles it: GenServer, call, cast, reply
     state_machine/   who handles it, when that depends on what came before: StateMachine
     registry/        finding processes by more than a name: Registry, ProcessGroups
-    supervisor/      who restarts it: child_spec, strategies
+    supervisor/      who restarts it: child_spec, strategies, dynamic and task supervisors
     application/     what runs: trees with a name and a configuration, run
-    messages.py      messages that can be stored: types, versions, upgrades
     dead_letters/    where the undeliverable rests: the queue, its stores
     delivery/        getting it there: supervised send, broadcast, redelivery
+    _node.py         the node that users make: the kernel's, with a dead-letter queue
     testing/         the test kit: virtual time, seeded orders, probes, faults
     cli/             the command line
 

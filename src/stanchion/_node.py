@@ -56,7 +56,7 @@ class Node(kernel.Node):
             clock: Where to read the time; None for the machine's clock.
             call_timeout: Seconds a call or a supervised send waits where the caller gives no timeout.
             shutdown_timeout: Seconds that each process started outside of processes has to stop when the node is
-                left; then it is killed. None waits as long as it takes; 0 kills at once.
+                left; then it is killed with all beneath it. None waits as long as it takes; 0 kills at once.
             exit_grace: Seconds that a process's task has to end after an exit signal; then the process is declared
                 dead, and reported.
             block_threshold: Seconds that a handler may block the event loop before it is reported; None reports none.

@@ -21,7 +21,8 @@
     ├── CallbackFailedError                    a function that was to run in a server raised; the server goes on
     ├── StartError                             a process did not start: init raised, hung, or stopped
     │   └── ChildStartError                    the same, for a supervisor's child
-    ├── ChildSpecError (also ValueError)       a child_spec is malformed or its id is taken
+    ├── ChildSpecError (also ValueError)       a child_spec is malformed
+    │   └── ChildIdTakenError                  another child of the supervisor has its id
     ├── ChildNotFoundError (also LookupError)  the supervisor has no child with this id
     ├── ChildStateError                        the verb does not fit the child's state
     ├── MaxChildrenError                       a DynamicSupervisor has as many children as it may have
@@ -52,7 +53,7 @@ Each class builds its wording in one place, from the fields that it carries.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from stanchion.delivery import Delivery
@@ -69,6 +70,7 @@ __all__ = [
     "CallSelfError",
     "CallTimeoutError",
     "CallbackFailedError",
+    "ChildIdTakenError",
     "ChildNotFoundError",
     "ChildSpecError",
     "ChildStartError",
@@ -443,9 +445,7 @@ class StartError(StanchionError):
             or the exit reason.
     """
 
-    def __init__(
-        self, what: str, *, reason: object, expected: str = "init to finish", fix: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, reason: object, expected: str = "init to finish", fix: str | None = None) -> None:
         super().__init__(_with_fix(f"start of {what}: expected {expected}, got {reason!r}", fix))
         self.what = what
         self.reason = reason
@@ -466,7 +466,7 @@ class ChildStartError(StartError):
 
 
 class ChildSpecError(StanchionError, ValueError):
-    """A child_spec is malformed, or its id is already taken in this supervisor.
+    """A child_spec is malformed, or does not fit its supervisor.
 
     Attributes:
         child_id: The id in the child_spec, None where it has none yet.
@@ -476,6 +476,37 @@ class ChildSpecError(StanchionError, ValueError):
         subject = "child_spec" if child_id is None else f"child_spec {child_id!r}"
         super().__init__(_with_fix(f"{subject}: expected {expected}, got {got}", fix))
         self.child_id = child_id
+
+
+class ChildIdTakenError(ChildSpecError):
+    """A child of the supervisor has the id already; nothing was changed.
+
+    Attributes:
+        child_id: The id.
+        supervisor: The supervisor, as text.
+        pid: The process of the child that has it; None while that does not run.
+        state: What that child does: running, restarting or stopped.
+    """
+
+    def __init__(
+        self,
+        child_id: object,
+        *,
+        supervisor: str,
+        pid: Pid | None,
+        state: Literal["running", "restarting", "stopped"],
+    ) -> None:
+        if state == "running":
+            fix = "go on with that process, which is the error's pid, or pass another id=."
+        elif state == "stopped":
+            fix = "restart_child() starts the one that has it, delete_child() frees the id; or pass another id=."
+        else:
+            fix = "wait until the one that has it runs, or pass another id=."
+        got = f"that of a child that is {state}" if pid is None else f"that of {pid!r}, which is {state}"
+        super().__init__(child_id, expected=f"an id that is free in {supervisor}", got=got, fix=fix)
+        self.supervisor = supervisor
+        self.pid = pid
+        self.state: Literal["running", "restarting", "stopped"] = state
 
 
 class ChildNotFoundError(StanchionError, LookupError):

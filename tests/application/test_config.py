@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import msgspec
@@ -402,12 +403,62 @@ async def test_class_must_be_one_that_msgspec_can_read(fields, text):
             "c",
             "config: [shop] value: expected one of 'a', got 'c'",
         ),
-        (Literal[1, 2], 3, "config: [shop] value: expected values that its class takes, got an objection: "),
+        (Literal[1, 2], 3, "config: [shop] value: expected one of 1, 2, got 3"),
+        (
+            tuple[int, Smtp],
+            (1, {"hots": "x"}),
+            "config: [shop.value[1]] hots: expected one of the keys host, port, got 'hots'\nFix: write host.",
+        ),
+        (tuple[int, Smtp], (1, {"host": 3}), "config: [shop.value[1]] host: expected str, got 3"),
+        (Smtp, {3: "x"}, "config: [shop.value] 3: expected one of the keys host, port, got '3'"),
+        (Smtp, MappingProxyType({"hots": "x"}), "config: [shop.value] hots: expected one of the keys host, port"),
     ],
 )
 async def test_mistake_is_told_wherever_it_is(kind, value, text):
     odd = msgspec.defstruct("Odd", [("value", kind)])
     assert text in str(await refusal(odd, {"shop": {"value": value}}))
+
+
+async def test_keys_of_a_dict_need_not_be_text():
+    ports = msgspec.defstruct("Ports", [("names", dict[int, str])])
+    assert await read(ports, {"shop": {"names": {"80": "http", 443: "https"}}}) == ports({80: "http", 443: "https"})
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ZeroDivisionError("boom"), "config: [shop]: expected values that Picky takes, got ZeroDivisionError('boom')"),
+        (
+            ValueError("see - at `$.far.away`"),
+            "config: [shop]: expected values that Picky takes, got an objection: see",
+        ),
+    ],
+)
+async def test_objection_of_the_class_is_told_whatever_it_is(error, text):
+    @dataclass
+    class Picky:
+        town: str
+
+        def __post_init__(self) -> None:
+            raise error
+
+    refused = await refusal(Picky, {"shop": {"town": "Rome"}})
+    assert str(refused) == text
+    assert refused.__cause__ is not None
+
+
+async def test_mistake_in_a_dict_is_told_whatever_the_class_objects_to_without_the_rest_of_it():
+    @dataclass
+    class Picky:
+        limits: dict[str, int]
+
+        def __post_init__(self) -> None:
+            raise ZeroDivisionError
+
+    assert (
+        str(await refusal(Picky, {"shop": {"limits": {"fig": 1, "pear": "x"}}}))
+        == "config: [shop.limits] pear: expected int, got 'x'"
+    )
 
 
 async def test_table_without_keys_takes_none(monkeypatch):

@@ -139,7 +139,87 @@ async def test_start_that_is_cancelled_kills_what_it_had_started():
         while node.processes:
             await asyncio.sleep(0)
         assert names() == []
-    assert log == ["+db", "-db"]  # its server traps exits, and stops when its supervisor goes
+    assert log == ["+db"]
+
+
+async def test_start_that_is_cancelled_while_it_stops_what_it_had_started_kills_it():
+    async def prep_stop():
+        stops.set()
+        await hang()
+
+    stops = asyncio.Event()
+    db = Application("db", children=[], prep_stop=prep_stop, callback_timeout=None)
+    cache = Application("cache", children=[])
+    async with quick_node() as node:
+        starting = asyncio.ensure_future(failing("shop", cache, db).start())
+        await stops.wait()
+        assert names() == ["cache"]
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        while node.processes:
+            await asyncio.sleep(0)
+
+
+async def test_start_that_is_cancelled_leaves_alone_what_others_depend_on_by_then():
+    log = []
+    disk = app_of(log, "disk")
+    db = app_of(log, "db", disk)
+    shop = Application("shop", children=[child_spec(InitBy, hang, timeout=None)], depends_on=[db])
+    async with quick_node():
+        starting = asyncio.ensure_future(shop.start())
+        while whereis("shop_sup") is None:
+            await asyncio.sleep(0)
+        await app_of(log, "admin", db).start()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert names() == ["disk", "db", "admin"]
+
+
+async def test_start_fails_when_one_that_it_depends_on_was_started_anew_meanwhile():
+    go, never = Gate(), Gate()
+    gates = [Gate(), never]
+    gates[0].set()
+    db = Application("db", children=lambda: [child_spec(InitBy, gates.pop(0).wait)])
+    cache = Application("cache", children=[child_spec(InitBy, go.wait)])
+    shop = Application("shop", children=[], depends_on=[db, cache])
+    async with quick_node():
+        starting = asyncio.ensure_future(shop.start())
+        while whereis("cache_sup") is None:
+            await asyncio.sleep(0)
+        await db.stop()
+        anew = asyncio.ensure_future(db.start())
+        while whereis("db_sup") is None:
+            await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(ApplicationStateError, match="application 'db', which it depends on, to run until then"):
+            await starting
+        never.set()
+        await anew
+        assert names() == ["db"]
+
+
+async def test_application_cannot_wait_for_one_whose_start_waits_for_it():
+    refusals = []
+
+    async def start_shop():
+        with pytest.raises(ApplicationStateError) as caught:
+            await shop.start()
+        refusals.append(str(caught.value))
+
+    db = Application("db", children=[child_spec(InitBy, start_shop, timeout=None)])
+    shop = Application("shop", children=[], depends_on=[db])
+    async with quick_node():
+        await db.start()
+        assert names() == ["db"]
+    assert refusals == [
+        (
+            "start of application 'db': expected to be asked from outside of it, "
+            "got its own InitBy <test.3>, which would wait for itself\n"
+            "Fix: write spawn(app.start), which does it in a process of its own."
+        )
+    ]
 
 
 async def test_start_fails_when_one_that_it_depends_on_ends_meanwhile():

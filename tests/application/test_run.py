@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from stanchion.application import Application, run
+from stanchion.application import Application, run, which_applications
 from stanchion.errors import ApplicationConfigError, ApplicationExitError, ChildStartError, InvalidOptionError
 from stanchion.kernel import exit, spawn
 from stanchion.server import stop
@@ -81,6 +81,18 @@ def test_run_raises_when_the_top_supervisor_is_killed():
 
     with pytest.raises(ApplicationExitError, match=r"reason 'killed'$"):
         run(app_of(child_spec(kill)), node=quick_node())
+
+
+def test_run_raises_when_the_master_of_the_application_is_killed():
+    async def kill():
+        while not which_applications():
+            await asyncio.sleep(0)
+        [master] = [process for process in node.processes.values() if process.label == "application shop"]
+        exit(master.pid, "kill")
+
+    node = quick_node()
+    with pytest.raises(ApplicationExitError, match=r"reason 'killed'$"):
+        run(app_of(child_spec(kill)), node=node)
 
 
 def test_run_raises_when_a_child_does_not_start():

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
 from stanchion.application import Application, which_applications
 from stanchion.errors import ApplicationStateError, InvalidOptionError, NoNodeError, StartError, StopTimeoutError
-from stanchion.kernel import exit, spawn, trap_exit, wait_exit, whereis
+from stanchion.kernel import Pid, exit, spawn, trap_exit, wait_exit, whereis
 from stanchion.server import GenServer, call, cast, send, start, stop
 from stanchion.supervisor import child_spec
 from stanchion.telemetry import APPLICATION_START, APPLICATION_STOP
@@ -180,11 +181,14 @@ async def test_callback_may_take_as_long_as_it_wants_without_a_limit():
     assert log == ["+shop", "prep_stop", "-shop", "stop"]
 
 
-async def test_node_kills_an_application_that_takes_too_long(caplog):
+async def test_node_kills_an_application_that_takes_too_long_with_all_beneath_it(caplog):
     log = []
+    loop = asyncio.get_running_loop()
     async with virtual_node():
         await noting(log, callback_timeout=None, prep_stop=hang).start()
-    assert log == ["+shop", "-shop"]
+        left = loop.time()
+    assert log == ["+shop"]
+    assert loop.time() - left == pytest.approx(5, abs=0.1)
     assert told_by(caplog, "stanchion.node") == ["application shop <test.1> did not stop within 5 s and is killed"]
 
 
@@ -256,6 +260,33 @@ async def test_start_can_be_cancelled_at_its_first_step():
         assert (names(), log) == ([], [])
 
 
+async def test_start_fails_when_it_is_told_to_stop_before_its_first_step():
+    log = []
+    async with virtual_node():
+        app = noting(log)
+        starting = asyncio.ensure_future(app.start())
+        await asyncio.sleep(0)
+        await app.stop()
+        with pytest.raises(StartError) as caught:
+            await starting
+    assert str(caught.value) == "start of application 'shop': expected init to finish, got 'shutdown'"
+    assert log == []
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+async def test_application_that_is_stopped_early_has_its_callbacks_if_it_had_started(steps):
+    log = []
+    app = Application("shop", children=[], prep_stop=partial(log.append, "prep_stop"), stop=partial(log.append, "stop"))
+    async with virtual_node() as node:
+        starting = asyncio.ensure_future(app.start())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await app.stop()
+        [outcome] = await asyncio.gather(starting, return_exceptions=True)
+        assert not node.processes
+    assert log == (["prep_stop", "stop"] if isinstance(outcome, Pid) else [])
+
+
 async def test_master_leaves_alone_what_is_no_exit():
     async with virtual_node() as node:
         app = noting([])
@@ -302,13 +333,34 @@ async def test_application_cannot_be_stopped_by_a_process_of_its_own():
     async with virtual_node():
         pid = await app.start()
         assert await call("till", "stop") == (
-            "stop of application 'shop': expected an order from outside of it, "
-            "got one from its own Till <test.4 till>, which would wait for itself\n"
+            "stop of application 'shop': expected to be asked from outside of it, "
+            "got its own Till <test.4 till>, which would wait for itself\n"
             "Fix: write spawn(app.stop), which does it in a process of its own."
         )
         cast("till", "stop")
         assert await wait_exit(pid, timeout=5) == "shutdown"
     assert log == ["+shop", "prep_stop", "-shop", "stop"]
+
+
+async def test_application_cannot_be_started_by_its_own_prep_stop():
+    refusals = []
+
+    async def prep_stop():
+        with pytest.raises(ApplicationStateError) as caught:
+            await app.start()
+        refusals.append(str(caught.value))
+
+    app = Application("shop", children=[], prep_stop=prep_stop, callback_timeout=None)
+    async with virtual_node():
+        await app.start()
+        await app.stop()
+    assert refusals == [
+        (
+            "start of application 'shop': expected to be asked from outside of it, "
+            "got its own prep_stop of application shop <test.3>, which would wait for itself\n"
+            "Fix: write spawn(app.start), which does it in a process of its own."
+        )
+    ]
 
 
 async def test_application_can_be_stopped_by_a_process_of_another():
@@ -321,6 +373,37 @@ async def test_application_can_be_stopped_by_a_process_of_another():
 
 
 # --- the end of an application ---------------------------------------------------------------------
+
+
+async def test_application_whose_master_is_killed_has_ended_by_itself(caplog):
+    log = []
+    async with virtual_node() as node:
+        await noting(log, "other", prep_stop=None, stop=None).start()
+        await noting(log).start(type="permanent")
+        master = next(process for process in node.processes.values() if process.label == "application shop")
+        exit(master.pid, "kill")
+        while node.processes:
+            await asyncio.sleep(0.1)
+        assert names() == []
+    assert sorted(log) == ["+other", "+shop", "-other", "-shop"]
+    assert told_by(caplog) == [
+        "application shop of node test ended by itself; it is permanent, so the others stop too; reason: 'killed'"
+    ]
+
+
+async def test_end_of_an_application_while_the_node_stops_takes_down_nobody(caplog):
+    log = []
+
+    async def prep_stop():
+        exit(pid_of("shop_sup"), "kill")
+        await asyncio.sleep(1)
+        log.append("prep_stop of admin")
+
+    async with virtual_node():
+        await noting(log).start(type="permanent")
+        await noting(log, "admin", prep_stop=prep_stop, stop=None).start()
+    assert log == ["+shop", "+admin", "-shop", "prep_stop", "stop", "prep_stop of admin", "-admin"]
+    assert told_by(caplog) == []
 
 
 async def test_application_that_ends_by_itself_has_its_callbacks_too(caplog):

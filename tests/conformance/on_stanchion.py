@@ -182,6 +182,13 @@ class Puppet(ElixirPuppet):
 
     # Processes
 
+    def do_poke(self, who: str, op: Op) -> None:
+        if who in self.world.pids:
+            if op[0] == "exit":
+                st.exit(self.world.pids[who], why(op[2]))
+            else:
+                st.send(self.world.pids[who], Do(op))
+
     def do_spawn(self, label: str, how: str, options: dict[str, Any]) -> None:
         arguments = (plain, self.world, label, options, False)
         match how:

@@ -229,9 +229,11 @@ class BasicPuppet:
             result = f"error {self.world.reason(error if whole else error.reason)}"
             if isinstance(error.reason, errors.NameTakenError) and not whole:
                 result += f" {self.world.text(_holder(error.reason))}"
-        except errors.ChildSpecError as error:
-            words = {"running": "already_started", "stopped": "already_present", "restarting": "already_present"}
-            result = "error " + next((word for state, word in words.items() if f"is {state}" in str(error)), "bad_spec")
+        except errors.ChildIdTakenError as error:
+            present = error.pid is None
+            result = "error already_present" if present else f"error already_started {self.world.text(error.pid)}"
+        except errors.ChildSpecError:
+            result = "error bad_spec"
         except errors.StartError as error:
             result = "ignore" if error.reason == "ignore" else f"error {self.world.reason(error.reason)}"
         except errors.NameTakenError as error:

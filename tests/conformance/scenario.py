@@ -109,6 +109,11 @@ def do(actor: str, *ops: Op) -> Step:
     return (actor, ("all", list(ops)))
 
 
+def poke(who: str, what: Op) -> Step:
+    """Have somebody do something, if there ever was one with this label."""
+    return (TEST, ("poke", who, what))
+
+
 # --- processes: as a step with the actor first, as an operation without ----------------------------
 
 

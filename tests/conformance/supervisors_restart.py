@@ -13,6 +13,7 @@ from tests.conformance.scenario import (
     call,
     child,
     children,
+    continues,
     count,
     crash,
     do,
@@ -400,6 +401,21 @@ supervisors_restart(
     crash("a"),
     crash("a"),
     children("s"),
+    crash("a"),
+    children("s"),
+)
+supervisors_restart(
+    "retry_that_was_overtaken",
+    "A restart that failed is to be tried again, when another crash restarts the child, and this fails too.",
+    supervisor(
+        "s",
+        child("a", on(2, continues(raises("late")))),
+        child("b", on(3, continues(raises("late")))),
+        child("c", on(2, raises("again")), on(3, raises("again")), trap=True),
+        strategy="rest_for_one",
+        intensity=9,
+        period=60,
+    ),
     crash("a"),
     children("s"),
 )

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 
 import pytest
 
@@ -25,13 +24,8 @@ def loop_factory() -> type[VirtualTimeLoop]:
 
 
 @pytest.fixture(scope="session")
-def otp_traces(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Trace]:
+def otp_traces(tmp_path_factory: pytest.TempPathFactory, worker_id: str, require_otp: None) -> dict[str, Trace]:
     """Return the traces of all scenarios on Erlang/OTP, which one of the test processes makes for all."""
-    missing = on_otp.missing()
-    if missing is not None:
-        if os.environ.get("STANCHION_REQUIRE_SERVICES") == "1":
-            pytest.fail(f"{missing}, and STANCHION_REQUIRE_SERVICES=1", pytrace=False)
-        pytest.skip(missing)
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "conformance"
     folder.mkdir(exist_ok=True)

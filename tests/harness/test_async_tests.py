@@ -159,6 +159,28 @@ def test_test_in_a_node_may_block_when_it_says_why(run):
     """).assert_outcomes(passed=1)
 
 
+def test_parametrized_property_runs_each_time_on_the_loop_of_its_parameters(run):
+    run("""
+        from hypothesis import given, strategies
+
+        @pytest.fixture
+        def loop_factory(kind):
+            return type(kind, (asyncio.SelectorEventLoop,), {})
+
+        @pytest.mark.parametrize("kind", ["first", "second", "third"])
+        @given(number=strategies.integers(0, 3))
+        async def test_it(kind, number):
+            assert type(asyncio.get_running_loop()).__name__ == kind
+    """).assert_outcomes(passed=3)
+
+
+def test_async_test_may_have_arguments_of_its_own(run):
+    run("""
+        async def test_it(tmp_path, number=3):
+            assert number == 3
+    """).assert_outcomes(passed=1)
+
+
 def test_service_test_skips_when_the_service_is_missing(run, monkeypatch):
     monkeypatch.delenv("STANCHION_REQUIRE_SERVICES", raising=False)
     result = run(

@@ -56,6 +56,18 @@ async def test_deadline_of_zero_is_over_at_the_next_step() -> None:
     assert log == [("item", start)]
 
 
+async def test_deadline_of_zero_that_is_set_while_deadlines_expire_waits_for_the_next_step() -> None:
+    deadlines, log = Deadlines(VirtualClock()), []
+
+    def again() -> None:
+        deadlines.add(0, Item(log, "second"))
+        asyncio.get_running_loop().call_soon(Item(log, "step").expire)
+
+    deadlines.add(0, Item(log, "first", again))
+    await asyncio.sleep(1)
+    assert [name for name, _ in log] == ["first", "step", "second"]
+
+
 async def test_thousands_of_deadlines_come_in_order_of_time() -> None:
     deadlines, log = Deadlines(VirtualClock()), []
     draw = random.Random(7)

@@ -157,9 +157,19 @@ async def test_exit_event_tells_who_why_and_how_much_was_left() -> None:
         process_of(pid).mailbox.put(("cast", 1, None))
         exit(pid, "shutdown")
         await wait_exit(pid, timeout=1)
-        assert events.told == [
-            (PROCESS_EXIT, {"unhandled": 1}, {"node": "test", "pid": pid, "name": "clerk", "reason": "shutdown"})
-        ]
+        details = {"node": "test", "pid": pid, "name": "clerk", "reason": "shutdown", "heard": True}
+        assert events.told == [(PROCESS_EXIT, {"unhandled": 1}, details)]
+
+
+async def test_exit_event_tells_when_nobody_hears_of_it() -> None:
+    async with quick_node() as node:
+        events = Events(node, PROCESS_EXIT)
+        pid = spawn(sleeper)
+        await asyncio.sleep(0)
+        exit(pid, "kill")
+        while not events.told:
+            await asyncio.sleep(0)
+        assert events.told[0][2]["heard"] is False
 
 
 async def test_task_of_a_process_is_named_after_it() -> None:

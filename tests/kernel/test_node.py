@@ -136,6 +136,24 @@ async def test_process_that_ignores_the_shutdown_is_killed_and_reported(caplog: 
     ]
 
 
+async def test_process_that_ignores_the_shutdown_is_killed_with_all_beneath_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def deaf(depth: int) -> None:
+        trap_exit()
+        if depth:
+            spawn_link(deaf, depth - 1)
+        while True:
+            await receive(timeout=None)
+
+    async with quick_node(shutdown_timeout=0.01):
+        spawn(deaf, 2)
+        await steps()
+    assert [record.getMessage() for record in caplog.records] == [
+        "deaf <test.1> did not stop within 0.01 s and is killed"
+    ]
+
+
 async def test_shutdown_timeout_of_zero_kills_without_telling(caplog: pytest.LogCaptureFixture) -> None:
     heard: list[object] = []
 

@@ -182,10 +182,10 @@ async def test_message_to_a_via_address_arrives() -> None:
 class Odd(Desk):
     """An address whose methods return what they should not."""
 
-    def register(self, pid: Pid) -> bool:
+    def register(self, pid: Pid) -> bool:  # type: ignore[override]
         return False
 
-    def whereis(self) -> str:
+    def whereis(self) -> str:  # type: ignore[override]
         return "7"
 
     def unregister(self, pid: Pid) -> None:
@@ -215,7 +215,7 @@ async def test_via_address_of_something_that_is_no_process_is_named() -> None:
 
 async def test_via_address_that_fails_at_the_exit_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     class Unsure(Odd):
-        register = Desk.register
+        register = Desk.register  # type: ignore[assignment]
 
     async with quick_node():
         pid = spawn(sleeper, name=Unsure({}, "7"))

@@ -175,7 +175,10 @@ class Model:
 
     def shut_down_after(self, child: Child) -> bool:
         mode = self.settings.auto_shutdown
-        left = any(one.spec.significant and one.state != "stopped" for one in self.children.values())
+        everybody = list(self.children.values())
+        active = [one for one in everybody if one.state != "stopped"]
+        active += [one for waits in everybody if waits.waits == "delayed" for one in self.group_of(waits)]
+        left = any(one.spec.significant for one in active)
         if child.spec.significant and (mode == "any_significant" or not left):
             self.go_down()
         return self.down

@@ -61,20 +61,6 @@ class Postpones(GenServer):
         return HELD
 
 
-class Lazy(GenServer):
-    """Returns HELD and leaves the rest to the loop."""
-
-    def init(self):
-        self.kept = []
-
-    def handle_call(self, request, sender):
-        self.kept.append(current_process("test").handling)
-        return HELD
-
-    def handle_cast(self, message):
-        return HELD
-
-
 async def test_held_call_is_answered_when_it_is_taken_up() -> None:
     async with quick_node():
         pid = await start(Keeper)
@@ -106,7 +92,7 @@ async def test_held_message_is_confirmed_when_it_is_taken_up() -> None:
         assert token.log == ["processed"]
 
 
-@pytest.mark.parametrize(("server", "handled"), [(Keeper, True), (Lazy, True), (Postpones, False)])
+@pytest.mark.parametrize(("server", "handled"), [(Keeper, True), (Postpones, False)])
 async def test_those_who_wait_for_a_held_message_hear_of_the_exit_and_whether_it_was_handled(server, handled) -> None:
     async with quick_node():
         pid = await start(server)
@@ -152,14 +138,24 @@ async def test_caller_that_stopped_waiting_before_its_message_is_held_is_owed_no
         assert not process_of(pid).deferred
 
 
-async def test_loop_holds_what_the_callback_left_in_hand() -> None:
+async def test_message_that_its_sender_took_back_is_not_taken_up() -> None:
+    class Takes(Keeper):
+        def keep(self, message):
+            process = current_process("test")
+            if message != "go":
+                return super().keep(message)
+            settle(process, [take_up(process, envelope) for envelope in self.kept])
+            return HELD
+
     async with quick_node():
-        pid = await start(Lazy)
+        pid = await start(Takes)
         token = wanted(pid, 1)
-        cast(pid, 1)
         await steps()
-        assert list(process_of(pid).deferred or ()) == [token]
-        assert process_of(pid).handling is None
+        deferred = process_of(pid).deferred
+        assert deferred is not None
+        del deferred[token]
+        assert await call(pid, "go") == [False]
+        assert token.log == []
 
 
 async def test_settling_when_nothing_is_in_hand_is_harmless() -> None:

@@ -354,3 +354,21 @@ async def test_handle_call_that_returns_a_bare_timeout_ends_the_server() -> None
         pid = await start(Idle)
         with pytest.raises(CallExitError, match="expected a reply, NO_REPLY, Reply"):
             await call(pid, Timeout(1))
+
+
+async def test_server_that_is_never_idle_for_long_has_room_in_the_smallest_mailbox() -> None:
+    async with quick_node():
+
+        class Restless(GenServer):
+            def init(self):
+                return Timeout(0)
+
+            def handle_info(self, message):
+                return Timeout(0)
+
+            def handle_call(self, request, sender):
+                return "room"
+
+        pid = await start(Restless, mailbox=1)
+        await steps()
+        assert await call(pid, 1) == "room"

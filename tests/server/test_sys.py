@@ -274,6 +274,38 @@ async def test_format_status_that_raises_stands_in_for_the_state_and_tells_no_se
         assert pid.alive
 
 
+async def test_format_status_that_is_async_is_told_so() -> None:
+    class Async(GenServer):
+        async def format_status(self, state):
+            return state
+
+    async with quick_node():
+        status = await get_status(await start(Async))
+        assert status.state == "Async.format_status() is async; write a plain function"
+
+
+async def test_replaced_state_may_be_the_very_dict_of_the_server() -> None:
+    kept: list[GenServer] = []
+
+    class Shown(Counter):
+        def init(self, start=7):
+            super().init(start)
+            kept.append(self)
+
+    async with quick_node():
+        pid = await start(Shown)
+        assert await replace_state(pid, lambda _: vars(kept[0])) == {"count": 7}
+        assert await call(pid, "count") == 7
+
+
+async def test_replaced_state_has_strings_for_names() -> None:
+    async with quick_node():
+        pid = await start(Counter)
+        with pytest.raises(CallbackFailedError, match=r"expected the attributes by name \(a dict\) .* got {1: 2}"):
+            await replace_state(pid, lambda _: {1: 2})  # type: ignore[dict-item]
+        assert await get_state(pid) == {"count": 0}
+
+
 # --- suspend, resume -----------------------------------------------------------------------------
 
 

@@ -208,15 +208,33 @@ async def test_state_function_that_stops_leaves_what_it_has_inserted() -> None:
     assert await traced(script, "go") == ["a cast go", "a internal i", "a terminate normal"]
 
 
-async def test_stop_and_reply_replies_first() -> None:
-    def script(state: str, event: Any) -> Any:
-        return StopAndReply("normal", ReplyTo(event.sender, "bye"))
+async def test_stop_and_reply_replies_before_terminate_runs() -> None:
+    class Slow(Door):
+        def shut(self, event: StateEvent) -> StateResult:
+            match event:
+                case CallEvent(_, sender):
+                    return StopAndReply("normal", ReplyTo(sender, "bye"))
+            return None
+
+        async def terminate(self, reason: object) -> None:
+            await asyncio.sleep(1)
 
     async with node():
-        pid, trace = await begin(script)
-        assert await call(pid, "question") == "bye"
-        await quiet(pid)
-        assert trace == ["a call question", "a terminate normal"]
+        pid = await start(Slow, name="door")
+        assert await call(pid, "question", timeout=0.5) == "bye"
+        assert whereis("door") is pid
+        assert await wait_exit(pid, timeout=2) == "normal"
+
+
+async def test_crash_that_a_state_function_asks_for_is_reported_with_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with node():
+        pid, _ = await begin(lambda state, event: Stop(ValueError("x")), "job")
+        await wait_exit(pid, timeout=1)
+        assert caplog.records[-1].getMessage() == (
+            "Scripted <test.1> crashed on 'job'; 0 messages were left in its mailbox"
+        )
 
 
 async def test_told_to_exit_in_a_handler_that_swallows_it_ends_before_the_next_event() -> None:

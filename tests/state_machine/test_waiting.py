@@ -17,6 +17,7 @@ from stanchion.state_machine import (
     POSTPONE,
     CallEvent,
     CastEvent,
+    EnterEvent,
     InfoEvent,
     InternalEvent,
     KeepState,
@@ -27,6 +28,7 @@ from stanchion.state_machine import (
 )
 from stanchion.telemetry import DEAD_LETTER, MESSAGE_UNHANDLED
 from tests.kernel.helpers import Events, process_of, sleeper
+from tests.server.servers import wanted
 from tests.state_machine.machines import begin, node, quiet, traced
 
 
@@ -171,6 +173,71 @@ async def test_supervised_send_is_not_confirmed_by_another_event_that_stops_the_
         pid, _ = await begin(script)
         delivery = await send_supervised(pid, "job", retries=0, on_error="ignore")
         assert delivery.outcome is Outcome.REJECTED
+
+
+@pytest.mark.parametrize("end", [Stop("shutdown"), ValueError("entered")])
+async def test_postponed_supervised_send_is_known_as_unhandled_when_entering_the_next_state_ends_the_machine(
+    end: Any,
+) -> None:
+    def script(state: str, event: Any) -> Any:
+        match event:
+            case CastEvent("job"):
+                return NextState("b", POSTPONE)
+            case EnterEvent("a") if state == "b":
+                if isinstance(end, Stop):
+                    return end
+                raise end
+
+    async with node():
+        pid, _ = await begin(script, enter=True)
+        delivery = await send_supervised(pid, "job", retries=0, on_error="ignore")
+        assert (delivery.outcome, delivery.reason) == (Outcome.REJECTED, Reason.DOWN)
+
+
+async def test_postponed_supervised_send_that_is_out_of_time_is_never_handled() -> None:
+    async with node():
+        pid, trace = await begin(postponing)
+        delivery = await send_supervised(pid, "job", timeout=0.1, retries=2, on_error="ignore")
+        assert (delivery.outcome, delivery.reason, delivery.attempts) == (Outcome.REJECTED, Reason.TIMEOUT, 3)
+        assert not process_of(pid).deferred
+        cast(pid, "go")
+        await quiet(pid)
+        assert trace == ["a cast job"] * 3 + ["a cast go"]
+
+
+async def test_postponed_supervised_send_whose_sender_is_cancelled_is_never_handled() -> None:
+    async with node():
+        pid, trace = await begin(postponing)
+        sending = asyncio.create_task(send_supervised(pid, "job"))
+        await quiet(pid)
+        sending.cancel()
+        await asyncio.wait([sending])
+        cast(pid, "go")
+        await quiet(pid)
+        assert trace == ["a cast job", "a cast go"]
+
+
+async def test_supervised_send_that_the_state_does_not_take_is_told_once() -> None:
+    async with node():
+        pid, _ = await begin(lambda state, event: UNHANDLED if event.message == "job" else Reject("full", retry=False))
+        tokens = [wanted(pid, "job"), wanted(pid, "other")]
+        await quiet(pid)
+        assert [token.log for token in tokens] == [[("Scripted.a", False, False)], [("full", True, False)]]
+
+
+async def test_call_that_the_machine_inserted_and_no_clause_answers_is_refused() -> None:
+    def script(state: str, event: Any) -> Any:
+        match event:
+            case CallEvent("question", sender):
+                return KeepState(NextEvent(CallEvent("again", sender)))
+        return UNHANDLED
+
+    async with node():
+        pid, _ = await begin(script)
+        with pytest.raises(
+            UnhandledRequestError, match=r"expected Scripted\.a\(\) to know the request, got 'question'"
+        ):
+            await call(pid, "question", timeout=None)
 
 
 @pytest.mark.parametrize(

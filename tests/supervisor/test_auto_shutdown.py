@@ -7,6 +7,7 @@ import asyncio
 
 import pytest
 
+from stanchion import Backoff
 from stanchion.errors import ChildSpecError
 from stanchion.kernel import wait_exit
 from stanchion.server import IGNORE, start
@@ -100,6 +101,24 @@ async def test_significant_child_that_is_about_to_be_restarted_counts_as_one_tha
         assert await states(supervisor) == {"flaky": "restarting", "a": "running"}
         await end_of("a", "normal")
         assert await states(supervisor) == {"flaky": "restarting", "a": "stopped"}
+
+
+@pytest.mark.parametrize("ends", ["a", "c"])
+async def test_significant_child_that_waits_with_a_sibling_counts_as_one_that_runs(ends):
+    async with quick_node():
+        waits = recorder([], "b", backoff=Backoff(initial=60, maximum=60))
+        specs = [significant([], "a"), waits, significant([], "c")]
+        supervisor = await start(Supervisor, specs, "rest_for_one", 3, 5, "all_significant")
+        await crash("b")
+        assert await states(supervisor) == {"a": "running", "b": "restarting", "c": "stopped"}
+        if ends == "a":
+            await end_of("a", "normal")
+            assert await states(supervisor) == {"a": "stopped", "b": "restarting", "c": "stopped"}
+        else:
+            ended = asyncio.ensure_future(wait_exit(supervisor, timeout=5))
+            await delete_child(supervisor, "c")
+            await end_of("a", "normal")
+            assert await ended == "shutdown"
 
 
 @pytest.mark.parametrize("auto_shutdown", ["any_significant", "all_significant"])

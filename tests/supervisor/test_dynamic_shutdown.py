@@ -15,7 +15,6 @@ from stanchion.server import GenServer, start, stop
 from stanchion.supervisor import (
     DynamicSupervisor,
     Supervisor,
-    _told_to_exit,
     child_spec,
     start_child,
     terminate_child,
@@ -268,12 +267,3 @@ async def test_start_looks_at_each_waiting_message_once():
         queue.extend(waiting)
         await asyncio.gather(*starting)
     assert looks <= 3 * len(waiting)  # once to look for an order, once to handle it
-
-
-async def test_how_far_a_supervisor_has_looked_is_forgotten_with_it():
-    async with node():
-        supervisor = await start(DynamicSupervisor)
-        await asyncio.gather(*(start_child(supervisor, child_spec(hang)) for _ in range(3)))
-        assert supervisor in _told_to_exit._seen
-        await stop(supervisor)
-        assert supervisor not in _told_to_exit._seen

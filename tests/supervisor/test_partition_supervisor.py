@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from stanchion.errors import CallExitError, ChildSpecError, ChildStartError, InvalidOptionError
-from stanchion.kernel import Pid, Via, exit, self_pid, wait_exit
+from stanchion.kernel import Pid, Via, exit, self_pid, wait_exit, watch
 from stanchion.server import GenServer, call, cast, start, start_link, stop
 from stanchion.supervisor import (
     ChildCounts,
@@ -80,6 +80,29 @@ async def test_address_holds_through_a_restart():
         after = await call(address, "who")
         assert after is not before
         assert after is address.whereis()
+
+
+class LooksAgain:
+    """Notes who is there in the step in which a process ends."""
+
+    def __init__(self, address) -> None:
+        self.address = address
+        self.found: list[Pid | None] = []
+
+    def down(self, reason) -> None:
+        self.found.append(self.address.whereis())
+
+
+async def test_nobody_is_there_in_the_step_in_which_a_partition_ends():
+    async with quick_node():
+        await start(PartitionSupervisor, PART, 3, name="parts")
+        pid = via("parts", 1).whereis()
+        assert pid is not None
+        looks = LooksAgain(via("parts", 1))
+        watch(process_of(pid), looks)
+        exit(pid, "kill")
+        await wait_exit(pid, timeout=1)
+    assert looks.found == [None]
 
 
 async def test_partition_gets_arguments_of_its_own():

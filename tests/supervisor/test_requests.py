@@ -5,8 +5,10 @@ import asyncio
 
 import pytest
 
+from stanchion import Backoff
 from stanchion.errors import (
     CallExitError,
+    ChildIdTakenError,
     ChildNotFoundError,
     ChildSpecError,
     ChildStartError,
@@ -29,7 +31,7 @@ from stanchion.supervisor import (
     terminate_child,
     which_children,
 )
-from tests.supervisor.servers import InitBy, crash, quick_node, recorder, states
+from tests.supervisor.servers import InitBy, crash, pid_of, quick_node, recorder, states
 
 
 async def test_which_children_tells_each_child_in_the_order_of_start():
@@ -75,15 +77,47 @@ async def test_start_child_returns_none_when_the_child_is_ignored():
         assert await states(supervisor) == {"a": "stopped"}
 
 
-async def test_start_child_refuses_an_id_that_is_taken():
+async def refused_id(supervisor):
+    with pytest.raises(ChildIdTakenError) as caught:
+        await start_child(supervisor, recorder([], "a"))
+    assert caught.value.supervisor == "Supervisor <shop.1 s>"
+    return caught.value
+
+
+async def test_start_child_tells_whose_the_id_is_when_it_is_taken():
     async with quick_node("shop"):
         supervisor = await start(Supervisor, [recorder([], "a")], name="s")
-        with pytest.raises(ChildSpecError) as caught:
-            await start_child(supervisor, child_spec(InitBy, lambda: None, id="a"))
-        assert str(caught.value) == (
-            "child_spec 'a': expected an id that is free in Supervisor <shop.1 s>, got that of a child that is running\n"
-            "Fix: pass another id=, or terminate_child() and delete_child() the one that has it."
-        )
+        error = await refused_id(supervisor)
+        assert (error.child_id, error.pid, error.state) == ("a", pid_of("a"), "running")
+    assert str(error) == (
+        "child_spec 'a': expected an id that is free in Supervisor <shop.1 s>, got that of <shop.2 a>, which is running\n"
+        "Fix: go on with that process, which is the error's pid, or pass another id=."
+    )
+
+
+async def test_start_child_tells_that_a_stopped_child_has_the_id():
+    async with quick_node("shop"):
+        supervisor = await start(Supervisor, [recorder([], "a")], name="s")
+        await terminate_child(supervisor, "a")
+        error = await refused_id(supervisor)
+    assert (error.pid, error.state) == (None, "stopped")
+    assert str(error) == (
+        "child_spec 'a': expected an id that is free in Supervisor <shop.1 s>, got that of a child that is stopped\n"
+        "Fix: restart_child() starts the one that has it, delete_child() frees the id; or pass another id=."
+    )
+
+
+async def test_start_child_tells_that_a_child_that_waits_for_its_restart_has_the_id():
+    async with quick_node("shop"):
+        waits = recorder([], "a", backoff=Backoff(initial=60, maximum=60))
+        supervisor = await start(Supervisor, [waits], name="s")
+        await crash("a")
+        error = await refused_id(supervisor)
+    assert (error.pid, error.state) == (None, "restarting")
+    assert str(error) == (
+        "child_spec 'a': expected an id that is free in Supervisor <shop.1 s>, got that of a child that is restarting\n"
+        "Fix: wait until the one that has it runs, or pass another id=."
+    )
 
 
 async def test_start_child_refuses_what_is_no_spec():

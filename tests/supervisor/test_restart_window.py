@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import sys
+
 from stanchion.kernel import SystemClock
 from stanchion.supervisor._restart_window import RestartWindow
 
@@ -36,3 +38,7 @@ def test_window_does_not_grow():
     clock = Hand()
     window = RestartWindow(clock, 2, 5.0)
     assert counts(window, clock, [100.0] * 50)[-1] == 3
+
+
+def test_window_takes_any_number_for_its_limit():
+    assert RestartWindow(SystemClock(), sys.maxsize, 5.0).add() == 1

@@ -242,25 +242,91 @@ async def test_function_that_starts_a_supervisor_has_no_limit_of_its_own():
         assert await states(supervisor) == {"a": "running"}
 
 
-async def test_function_that_swallows_its_cancellation_is_left_behind(caplog):
-    release = asyncio.Event()
+class Stubborn:
+    """A start function that swallows its cancellation until it is released, and then returns what it is given."""
 
-    @start_function
-    async def stubborn():
-        while not release.is_set():
-            with suppress(asyncio.CancelledError):
-                await release.wait()
+    def __init__(self, result) -> None:
+        self.result = result
+        self.release = asyncio.Event()
 
+    def spec(self, **options):
+        @start_function
+        async def stubborn():
+            while not self.release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await self.release.wait()
+            return self.result()
+
+        return child_spec(stubborn, id="a", timeout=1, **options)
+
+
+@pytest.mark.parametrize("shutdown", [1, None, "brutal_kill"])
+async def test_function_that_swallows_its_cancellation_is_left_behind(caplog, shutdown):
+    stubborn = Stubborn(lambda: IGNORE)
     async with node() as shop:
         supervisor = await start(Supervisor, [], name="s")
         with pytest.raises(ChildStartError):
-            await start_child(supervisor, child_spec(stubborn, id="a", shutdown=1, timeout=1))
+            await start_child(supervisor, stubborn.spec(shutdown=shutdown))
         assert caplog.messages == ["Supervisor <shop.1 s>: the start of child 'a' does not end, and is left behind"]
         assert [task.get_name() for task in shop.runaways] == ["start of child 'a'"]
-        release.set()
+        stubborn.release.set()
         await asyncio.wait(shop.runaways)
         await asyncio.sleep(0)
         assert not shop.runaways
+
+
+async def test_what_a_function_starts_that_was_left_behind_is_stopped():
+    log = []
+    stubborn = Stubborn(lambda: spawn_link(noted, log))
+    async with node() as shop:
+        supervisor = await start(Supervisor, [])
+        with pytest.raises(ChildStartError):
+            await start_child(supervisor, stubborn.spec())
+        stubborn.release.set()
+        await asyncio.wait(shop.runaways)
+        await asyncio.sleep(1)
+        assert list(shop.processes.values()) == [process_of(supervisor)]
+        assert await states(supervisor) == {}
+    assert log == ["+", "-"]
+
+
+async def noted(log):
+    log.append("+")
+    try:
+        await hang()
+    finally:
+        log.append("-")
+
+
+async def test_function_that_was_left_behind_may_raise():
+    def fails():
+        raise OSError("too late")
+
+    stubborn = Stubborn(fails)
+    async with node() as shop:
+        supervisor = await start(Supervisor, [])
+        with pytest.raises(ChildStartError):
+            await start_child(supervisor, stubborn.spec())
+        stubborn.release.set()
+        await asyncio.wait(shop.runaways)
+        assert await states(supervisor) == {}
+
+
+@pytest.mark.parametrize("after", [0.5, 1.001])
+async def test_function_is_not_waited_for_when_the_supervisor_is_killed(after):
+    # Before its time is up, and while it unwinds after that.
+    stubborn = Stubborn(lambda: IGNORE)
+    async with node(exit_grace=60.0) as shop:
+        supervisor = await start(Supervisor, [])
+        adding = asyncio.ensure_future(start_child(supervisor, stubborn.spec()))
+        await asyncio.sleep(after)
+        exit(supervisor, "kill")
+        assert await wait_exit(supervisor, timeout=0) == "killed"
+        with pytest.raises(Exception, match="its exit with reason 'killed'"):
+            await adding
+        assert [task.get_name() for task in shop.runaways] == ["start of child 'a'"]
+        stubborn.release.set()
+        await asyncio.wait(shop.runaways)
 
 
 async def test_supervisor_does_not_wait_for_the_function_when_it_is_told_to_exit():
@@ -333,16 +399,3 @@ async def test_supervisor_does_not_start_when_a_function_fails():
             await start(Supervisor, [child_spec(start_recorder, log, "a"), child_spec(fails)])
         assert not shop.processes
     assert log == ["looked up", "+a", "-a"]
-
-
-async def test_brutally_killed_child_gets_no_time_to_unwind_its_function():
-    unwound = []
-
-    @start_function
-    async def hangs():
-        await start_link(Recorder, unwound, "half")
-        await hang()
-
-    error = await refused(hangs, shutdown="brutal_kill", timeout=1)
-    assert error.reason == "timeout"
-    assert unwound == ["+half"]

@@ -154,6 +154,16 @@ async def test_message_to_an_owner_that_is_gone_is_dropped(caplog):
     assert caplog.messages == []
 
 
+async def test_unread_message_is_settled_with_the_exit_of_its_owner(caplog):
+    async def body():
+        task = await told(double, 1)
+        await wait_exit(task.pid, timeout=None)
+
+    async with tasks():
+        await run_in_process(body)
+    assert caplog.messages == []
+
+
 async def test_code_outside_of_processes_cannot_be_told():
     async with tasks():
         with pytest.raises(NotInProcessError, match=r"TaskSupervisor.async_nolink\(tell=True\)"):

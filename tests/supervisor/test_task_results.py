@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
@@ -343,6 +345,33 @@ async def test_yield_many_tells_what_each_came_to():
         assert await started[1].await_(timeout=20) == 10
         with pytest.raises(TaskStateError, match=r"taken by yield_many\(\)"):
             await started[0].await_()
+
+
+@pytest.mark.parametrize("verb", [Task.await_many, Task.yield_many])
+async def test_wrong_timeout_for_no_tasks_is_refused_too(verb):
+    with pytest.raises(InvalidOptionError, match=rf"Task.{verb.__name__}\(timeout\): expected seconds >= 0"):
+        await verb([], timeout=-1)
+
+
+async def test_crashed_task_is_gone_without_the_collector_when_nobody_holds_it():
+    class Big:
+        pass
+
+    async with tasks() as supervisor:
+        big = Big()
+        seen = weakref.ref(big)
+        gc.disable()
+        try:
+            await (await async_nolink(supervisor, fail_with, big)).yield_()
+            del big
+            assert await no_tasks(supervisor)
+            assert seen() is None
+        finally:
+            gc.enable()
+
+
+async def fail_with(big):
+    raise ValueError("crash")
 
 
 @pytest.mark.parametrize("verb", [Task.await_many, Task.yield_many])

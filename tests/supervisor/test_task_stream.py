@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from stanchion.errors import InvalidOptionError, NotInProcessError, TaskTimeoutError
-from stanchion.kernel import receive, trap_exit
+from stanchion.kernel import exit, receive, self_pid, spawn, trap_exit
 from stanchion.supervisor import TaskExit, TaskOk, TaskSupervisor
 from stanchion.testing import VirtualTimeLoop
 from tests.kernel.helpers import run_in_process, steps
+from tests.supervisor.servers import hang
 from tests.supervisor.tasks import Owner, double, fail, no_tasks, slow, stubborn, tasks
 
 async_stream = TaskSupervisor.async_stream
@@ -163,6 +165,35 @@ async def test_outcomes_do_not_wait_for_the_next_item():
         assert [(outcome, now()) async for outcome in stream] == [(TaskOk(1), 11), (TaskOk(2), 22)]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_tasks_do_not_run_ahead_of_a_consumer_that_is_slower(ordered):
+    pulls = Pulls(*range(100))
+    async with tasks():
+        stream = nolink("tasks", double, pulls, max_concurrency=3, ordered=ordered)
+        for taken in range(50):
+            assert await anext(stream) == TaskOk(taken * 2)
+            assert pulls.count <= taken + 3
+            await steps()
+        await stream.aclose()
+
+
+async def test_tasks_run_while_the_consumer_works():
+    async with tasks():
+        async for outcome in nolink("tasks", slow, [4] * 6, max_concurrency=3):
+            assert outcome == TaskOk(4)
+            await asyncio.sleep(4)
+        assert now() == 4 + 6 * 4  # and not 4 more for the second three
+
+
+async def test_outcome_that_was_waited_for_is_given_before_another_task_starts():
+    pulls = Pulls(1, 2)
+    async with tasks():
+        stream = nolink("tasks", slow, pulls, max_concurrency=1)
+        assert await anext(stream) == TaskOk(1)
+        assert pulls.count == 1
+        assert await collect(stream) == [TaskOk(2)]
+
+
 async def test_each_step_of_the_items_runs_in_the_same_task():
     seen = set()
 
@@ -219,6 +250,35 @@ async def test_task_that_ends_in_the_step_of_its_timeout_keeps_its_result():
         assert await collect(stream) == [TaskOk(None)]
 
 
+async def test_stream_does_not_raise_for_a_task_that_comes_to_a_result_when_its_time_is_up():
+    async with tasks():
+        assert await collect(nolink("tasks", stubborn, [2.02], max_concurrency=1, timeout=2)) == [TaskOk(None)]
+
+
+async def test_task_that_ends_in_the_very_step_of_its_timeout_keeps_its_reason():
+    """It is declared dead by one deadline, and its time is up by another, of the same turn of the loop."""
+    loop = asyncio.get_running_loop()
+
+    async def work(number):
+        loop.call_later(1, exit, self_pid(), "shutdown")
+        loop.call_later(1, VirtualTimeLoop.jump, loop, 3)
+        await stubborn(10)
+
+    async with tasks():
+        assert await collect(nolink("tasks", work, [7], max_concurrency=1, timeout=2)) == [TaskExit("shutdown", 7)]
+        await asyncio.sleep(20)
+
+
+async def test_outcomes_that_were_ready_come_before_the_error_of_a_later_task():
+    async with tasks():
+        stream = nolink("tasks", slow, [1, 1, 60], max_concurrency=3, timeout=2)
+        assert await anext(stream) == TaskOk(1)
+        await asyncio.sleep(5)
+        assert await anext(stream) == TaskOk(1)
+        with pytest.raises(TaskTimeoutError):
+            await anext(stream)
+
+
 async def test_linked_task_that_is_killed_by_its_timeout_spares_the_consumer():
     async def body():
         return await collect(async_stream("tasks", slow, [60, 1], max_concurrency=2, timeout=2, on_timeout="kill_task"))
@@ -240,6 +300,38 @@ async def test_crash_of_a_linked_task_ends_the_consumer():
         assert await Owner(body).down is error
 
 
+async def test_outcome_before_the_crash_of_the_next_linked_task_is_given():
+    got: list[object] = []
+
+    async def work(number):
+        got.append(number)
+        return 1 / number
+
+    async with tasks():
+        owner = Owner(consume_into, got, partial(async_stream, "tasks", work, [1, 0], max_concurrency=1))
+        assert isinstance(await owner.down, ZeroDivisionError)
+        assert got == [1, TaskOk(1.0), 0]
+
+
+async def consume_into(got, make):
+    async for outcome in make():
+        got.append(outcome)
+
+
+async def test_tasks_are_linked_with_the_process_that_consumes_the_stream():
+    async with tasks():
+        made = asyncio.get_running_loop().create_future()
+
+        async def make():
+            made.set_result(async_stream("tasks", fail, [ValueError("crash")], max_concurrency=1))
+            await hang()
+
+        maker = spawn(make)
+        consumer = Owner(collect, await made)
+        assert isinstance(await consumer.down, ValueError)
+        assert maker.alive
+
+
 async def test_consumer_that_traps_exits_gets_outcomes_and_no_messages():
     error = ValueError("crash")
 
@@ -257,9 +349,10 @@ async def test_consumer_that_traps_exits_gets_outcomes_and_no_messages():
 # --- what is refused -----------------------------------------------------------------------------
 
 
-async def test_linked_stream_is_for_processes():
+async def test_linked_stream_is_consumed_by_a_process():
+    stream = async_stream("tasks", double, [1], max_concurrency=1)
     with pytest.raises(NotInProcessError, match=r"TaskSupervisor.async_stream\(\): expected to run inside a process"):
-        async_stream("tasks", double, [1], max_concurrency=1)
+        await anext(stream)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
 from stanchion.errors import CallExitError, MaxChildrenError
-from stanchion.kernel import exit, self_pid, spawn, wait_exit
+from stanchion.kernel import ProcessExit, exit, self_pid, spawn, wait_exit
 from stanchion.supervisor import TaskExit, TaskOk, TaskSupervisor
 from stanchion.testing import VirtualTimeLoop
 from tests.kernel.helpers import run_in_process, steps
@@ -166,6 +166,52 @@ async def test_error_of_the_items_comes_out_and_ends_the_tasks():
             with pytest.raises(ZeroDivisionError):
                 await collect(nolink("tasks", slow, source, max_concurrency=2, timeout=None))
             assert await no_tasks(supervisor)
+
+
+async def test_items_that_end_their_process_end_the_consumer():
+    async def items():
+        yield 1
+        raise ProcessExit(("shutdown", "enough"))
+
+    async def body():
+        await collect(nolink("tasks", slow, items(), max_concurrency=1))
+
+    async with tasks():
+        assert await Owner(body).down == ("shutdown", "enough")
+
+
+async def test_items_that_await_something_cancelled_do_not_hang():
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+
+    async def items():
+        yield await gone
+
+    async with tasks() as supervisor:
+        with pytest.raises(asyncio.CancelledError):
+            await collect(nolink("tasks", slow, items(), max_concurrency=1))
+        assert await no_tasks(supervisor)
+
+
+async def test_items_that_swallow_the_cancellation_end_with_the_next_one():
+    asked = []
+
+    class Stubborn:
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            asked.append(asyncio.current_task())
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(100)
+            return 1
+
+    async with tasks():
+        consuming = asyncio.create_task(collect(nolink("tasks", slow, Stubborn(), max_concurrency=2)))
+        await asyncio.sleep(1)
+        consuming.cancel()
+        await asyncio.wait([consuming])
+        assert [task.done() for task in asked] == [True]
 
 
 async def test_items_that_cannot_be_iterated_after_all_are_an_error_of_the_first_step():

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from stanchion.errors import CallExitError, ChildStartError, StartError
-from stanchion.kernel import CAST, STOP, Envelope, exit, trap_exit, wait_exit, watch, whereis
+from stanchion.kernel import CAST, STOP, Envelope, Node, exit, trap_exit, wait_exit, watch, whereis
 from stanchion.server import Continue, GenServer, send, start, stop
 from stanchion.supervisor import ChildSpec, Supervisor, child_spec, start_child, supervisor_spec, terminate_child
 from tests.supervisor.servers import InitBy, Refuser, hang, pid_of, process_of, quick_node, recorder
@@ -245,3 +245,80 @@ async def test_child_ends_when_its_handle_continue_swallows_the_order():
         await terminate_child(supervisor, "stubborn")
         assert await ended == "shutdown"
         assert list(node.processes.values()) == [process_of(supervisor)]
+
+
+# --- a tree whose start nobody waits for any more ------------------------------------------------
+
+
+class HangsAfterwards(Supervisor):
+    """A supervisor whose init goes on after its children have started, and hangs."""
+
+    async def init(self, children):  # type: ignore[override]
+        await super().init(children)
+        await hang()
+
+
+def half_started(log, reached):
+    async def init():
+        reached.set()
+        await hang()
+
+    return [recorder(log, "a"), recorder(log, "b"), hanging(init)]
+
+
+async def test_half_started_tree_stops_in_order_when_its_start_is_cancelled():
+    log, reached = [], asyncio.Event()
+    async with quick_node() as node:
+        starting = asyncio.ensure_future(start(Supervisor, half_started(log, reached), name="tree"))
+        await reached.wait()
+        ended = asyncio.ensure_future(wait_exit(pid_of("tree"), timeout=5))
+        await asyncio.sleep(0)
+        starting.cancel()
+        assert await ended == "shutdown"
+        assert log == ["+a", "+b", "-b", "-a"]
+        assert not node.processes
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+
+async def test_half_started_tree_stops_in_order_when_the_supervisor_above_is_killed():
+    log, reached = [], asyncio.Event()
+    async with quick_node() as node:
+        outer = await start(Supervisor, [])
+        adding = asyncio.ensure_future(start_child(outer, supervisor_spec(half_started(log, reached), name="tree")))
+        await reached.wait()
+        ended = asyncio.ensure_future(wait_exit(pid_of("tree"), timeout=5))
+        await asyncio.sleep(0)
+        exit(outer, "kill")
+        assert await ended == "shutdown"
+        assert log == ["+a", "+b", "-b", "-a"]
+        assert not node.processes
+        with pytest.raises(CallExitError):
+            await adding
+
+
+@pytest.mark.parametrize("shutdown_timeout", [0.01, 0])
+async def test_half_started_tree_is_killed_when_it_does_not_hear_the_order(shutdown_timeout):
+    log = []
+    async with Node(exit_grace=0.05, shutdown_timeout=shutdown_timeout, block_threshold=None) as node:
+        starting = asyncio.ensure_future(start(HangsAfterwards, [recorder(log, "a")], name="tree"))
+        while not log:
+            await asyncio.sleep(0)
+        ended = asyncio.ensure_future(wait_exit(pid_of("tree"), timeout=5))
+        await asyncio.sleep(0)
+        starting.cancel()
+        assert await ended == "killed"
+        await asyncio.sleep(0.1)
+        assert not node.processes
+
+
+async def test_half_started_tree_has_all_the_time_that_a_node_without_a_limit_gives_it():
+    log, reached = [], asyncio.Event()
+    async with Node(shutdown_timeout=None, block_threshold=None):
+        starting = asyncio.ensure_future(start(Supervisor, half_started(log, reached), name="tree"))
+        await reached.wait()
+        ended = asyncio.ensure_future(wait_exit(pid_of("tree"), timeout=5))
+        await asyncio.sleep(0)
+        starting.cancel()
+        assert await ended == "shutdown"
+    assert log == ["+a", "+b", "-b", "-a"]

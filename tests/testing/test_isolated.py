@@ -13,7 +13,19 @@ import threading
 import pytest
 
 import stanchion as st
-from stanchion.testing import LeftoverError, SeededLoop, VirtualClock, VirtualTimeLoop, run_isolated, wait_quiet
+from stanchion.errors import CallExitError
+from stanchion.testing import (
+    LeftoverError,
+    Probe,
+    SeededLoop,
+    VirtualClock,
+    VirtualTimeLoop,
+    assert_down,
+    crash_on,
+    run_isolated,
+    start_supervised,
+    wait_quiet,
+)
 from tests.kernel.helpers import process_of
 from tests.testing.servers import Counter
 
@@ -85,7 +97,7 @@ def test_task_is_told_with_its_name_and_where_it_waits():
         await wait_quiet()
 
     (text,) = leftovers_of(main)
-    assert text.startswith("a task: 'forgotten', which waits at ")
+    assert re.match(r"a task: 'forgotten', made at .*test_isolated\.py:\d+, which waits at ", text)
     assert "locks.py:" in text
     assert text.endswith(
         "\n  Fix: await it; or cancel it, and await that. What it waits for may be a reply that nobody gives."
@@ -175,8 +187,9 @@ def test_process_that_does_not_stop_is_told():
 
     assert leftovers_of(main) == [
         (
-            "a process that had to be killed: Slow <test.1> did not stop when the node told it to\n"
-            "  Fix: let its handlers and its terminate() come to an end, or raise Node(shutdown_timeout=)."
+            "an error while the node stopped: Slow <test.1> did not stop within 30 s and is killed\n"
+            "  Fix: end when told to, in time and without an error: no handler, terminate() or finally may wait on, and a plain "
+            "process that traps exits must heed its Exit."
         )
     ]
 
@@ -191,13 +204,181 @@ def test_runaway_is_told():
         st.spawn(stubborn)
         await wait_quiet()
 
-    texts = leftovers_of(main)
-    assert texts == [
+    (text,) = leftovers_of(main)
+    assert text.startswith(
+        "an error while the node stopped: stubborn <test.1> was told to exit ('shutdown') and its task did not end within 5 s"
+    )
+    assert "fix it at: " in text
+
+
+def test_child_that_its_supervisor_has_to_kill_is_told():
+    class Slow(st.GenServer):
+        def init(self):
+            st.trap_exit()
+
+        async def terminate(self, reason):
+            await asyncio.sleep(3600)
+
+    async def main():
+        await start_supervised(st.child_spec(Slow, id="slow"))
+
+    (text,) = leftovers_of(main)
+    assert text.startswith(
+        "an error while the node stopped: Supervisor <test.1>: child 'slow' did not stop within 5 s and is killed\n"
+    )
+
+
+def test_child_that_is_to_be_killed_is_not_left_behind():
+    async def main():
+        await start_supervised(st.child_spec(Counter, shutdown="brutal_kill"))
+
+    run_isolated(main)
+
+
+def test_error_of_terminate_is_told():
+    class Broken(st.GenServer):
+        def init(self):
+            st.trap_exit()
+
+        def terminate(self, reason):
+            raise ValueError("cannot stop")
+
+    async def main():
+        await st.start(Broken)
+
+    (text,) = leftovers_of(main)
+    assert re.match(
+        r"an error while the node stopped: Broken <test\.1> crashed.*: ValueError\('cannot stop'\) at .*test_isolated\.py:\d+\n",
+        text,
+    )
+
+
+def test_crash_that_nobody_hears_of_is_told():
+    async def check():
+        assert 1 + 1 == 3, "nobody sees this"
+
+    async def main():
+        st.spawn(check, name="checker")
+        await wait_quiet()
+
+    (text,) = leftovers_of(main)
+    assert re.match(
+        r"a crash that nobody heard of: <test\.1 checker> ended with AssertionError\(.*\) at .*test_isolated\.py:\d+\n"
+        r"  Fix: assert_down\(\) it, if it is meant; or supervise, link or monitor the process\.$",
+        text,
+        re.DOTALL,
+    )
+
+
+def test_reason_that_was_never_raised_has_no_place():
+    async def main():
+        st.exit(st.spawn(asyncio.sleep, 60), ValueError("by hand"))
+        await wait_quiet()
+
+    (text,) = leftovers_of(main)
+    assert "ended with ValueError('by hand')\n" in text
+
+
+class Crashing(Counter):
+    def handle_cast(self, message):
+        raise ValueError(message)
+
+    async def handle_call(self, request, sender):
+        raise ValueError(request)
+
+
+async def supervised():
+    st.cast(await start_supervised(Crashing), 1)
+    await wait_quiet()
+
+
+async def monitored():
+    pid, probe = await st.start(Crashing), Probe()
+    probe.run(st.monitor, pid)
+    st.cast(pid, 1)
+    await wait_quiet()
+
+
+async def linked():
+    pid, probe = await st.start(Crashing), Probe()
+    probe.run(st.link, pid)
+    st.cast(pid, 1)
+    await wait_quiet()
+
+
+async def called():
+    with pytest.raises(CallExitError):
+        await st.call(await st.start(Crashing), 1)
+
+
+async def expected_before():
+    pid = await st.start(Crashing)
+    st.cast(pid, 1)
+    await assert_down(pid, ValueError)
+
+
+async def expected_afterwards():
+    pid = await st.start(Crashing)
+    st.cast(pid, 1)
+    await wait_quiet()
+    await assert_down(pid, ValueError)
+
+
+async def injected():
+    pid = await st.start(Counter)
+    with crash_on(pid):
+        st.cast(pid, 1)
+        await wait_quiet()
+
+
+@pytest.mark.parametrize(
+    "main", [supervised, monitored, linked, called, expected_before, expected_afterwards, injected]
+)
+def test_crash_that_somebody_hears_of_or_means_is_not_left_behind(main):
+    run_isolated(main)
+
+
+class Watcher(st.GenServer):
+    """Monitors whom it is told to, and keeps the ref or not."""
+
+    def init(self):
+        self.refs = []
+
+    def handle_call(self, request, sender):
+        target, keeps = request
+        ref = st.monitor(target)
+        if keeps:
+            self.refs.append(ref)
+
+
+def test_monitors_that_nobody_can_end_are_told():
+    async def main():
+        counter, watcher = await st.start(Counter), await st.start(Watcher)
+        for _ in range(3):
+            await st.call(watcher, (counter, False))
+
+    assert leftovers_of(main) == [
         (
-            "a task that runs on: <test.1>, 5 s after it was told to exit\n"
-            "  Fix: let CancelledError pass, and do not wait in a finally."
+            "monitors: Watcher <test.2> has 3 of Counter <test.1>, and keeps none of them to end it\n"
+            "  Fix: demonitor() each when it has served, or monitor once."
         )
     ]
+
+
+def test_monitors_that_are_kept_or_alone_are_not_left_behind():
+    async def main():
+        first, second, watcher = await st.start(Counter), await st.start(Counter), await st.start(Watcher)
+        for request in ((first, True), (first, True), (first, False), (second, False)):
+            await st.call(watcher, request)
+
+    run_isolated(main)
+
+
+def test_what_belongs_to_the_node_is_not_left_behind():
+    async def main():
+        st.send_after(await st.start(Counter), 1, 3600)
+
+    run_isolated(main)
 
 
 def test_what_an_ended_process_still_holds_is_told():

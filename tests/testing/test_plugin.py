@@ -7,28 +7,8 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 
 import pytest
-
-HEADER = """
-import asyncio
-import pytest
-import stanchion as st
-from stanchion.testing import Probe, SeededLoop, advance, wait_quiet
-"""
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester):
-    """Return a function that runs one test file with the plugin and nothing else of ours."""
-
-    def run(code: str, *options: str) -> pytest.RunResult:
-        pytester.makepyfile(test_it=HEADER + textwrap.dedent(code))
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:cov", "-W", "error", *options)
-
-    return run
-
 
 # --- which tests ---------------------------------------------------------------------------------
 
@@ -129,9 +109,65 @@ def test_plain_test_that_takes_a_node_is_told_to_be_async(run):
                 "*InvalidOptionError: fixture 'node' of test_it: expected an async test, around which it is entered, "
                 "got a plain one"
             ),
-            "*Fix: write `async def test_it(...)`.",
+            "*Fix: write `async def test_it(...)`, without yield.",
         ]
     )
+
+
+@pytest.mark.parametrize("body", ["pass", "yield"])
+def test_marked_test_that_is_not_async_is_told_at_collection(run, body):
+    result = run(f"""
+        @pytest.mark.stanchion(seeds=3)
+        {"async " * (body == "yield")}def test_it():
+            {body}
+    """)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_it.py::test_it: mark.stanchion: expected an async test, got another one",
+            "Fix: write `async def test_it(...)`, without yield.",
+        ]
+    )
+
+
+def test_plain_test_in_a_module_that_is_marked_is_left_alone(run):
+    run("""
+        pytestmark = pytest.mark.stanchion(call_timeout=7)
+
+        def test_plain():
+            pass
+
+        async def test_it(node):
+            assert node.call_timeout == 7
+    """).assert_outcomes(passed=2)
+
+
+def test_async_generator_that_takes_a_node_is_told_so(run):
+    result = run("""
+        async def test_it(node):
+            yield
+    """)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*expected an async test, around which it is entered, got an async generator"])
+
+
+def test_test_may_have_arguments_of_its_own(run):
+    run("""
+        async def test_it(node, number=3):
+            assert number == 3
+    """).assert_outcomes(passed=1)
+
+
+def test_fixture_may_stand_for_the_node_and_use_it(run):
+    run("""
+        @pytest.fixture
+        def node(node):
+            node.call_timeout = 7
+            return node
+
+        async def test_it(node):
+            assert (node.running, node.call_timeout) == (True, 7)
+    """).assert_outcomes(passed=1)
 
 
 def test_property_runs_each_example_in_a_node_of_its_own(run):
@@ -338,7 +374,7 @@ def test_leftovers_fail_the_test_without_a_traceback(run):
     """)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["expected a test that leaves nothing behind, got", "- a task: 'forgotten', which waits at *"]
+        ["expected a test that leaves nothing behind, got", "- a task: 'forgotten', made at *, which waits at *"]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*_isolated.py*:*in*")
@@ -364,6 +400,36 @@ def test_test_that_is_skipped_inside_is_skipped(run):
 
 
 # --- being a guest -------------------------------------------------------------------------------
+
+
+def test_other_plugins_for_async_tests_see_a_plain_one(run, pytester):
+    pytester.makeconftest("""
+        import inspect
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pyfunc_call(pyfuncitem):
+            handle = getattr(pyfuncitem.obj, "hypothesis", None)
+            assert not inspect.iscoroutinefunction(pyfuncitem.obj if handle is None else handle.inner_test)
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_teardown(item):
+            handle = getattr(item.obj, "hypothesis", None)
+            assert inspect.iscoroutinefunction(item.obj if handle is None else handle.inner_test)
+    """)
+    run("""
+        from hypothesis import given, settings, strategies
+
+        async def test_it(node):
+            assert node.running
+
+        @settings(max_examples=2, database=None)
+        @pytest.mark.parametrize("word", ["a", "b"])
+        @pytest.mark.stanchion
+        @given(number=strategies.none())
+        async def test_property(word, number):
+            st.spawn(asyncio.sleep, 0)
+    """).assert_outcomes(passed=3)
 
 
 def test_plugin_loads_nothing_of_ours_before_a_test_asks(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 import stanchion as st
 from stanchion.errors import CallExitError, CallTimeoutError, InvalidOptionError, NameTakenError
+from stanchion.server import get_state, get_status, replace_state, resume, suspend
 from stanchion.testing import ANYTHING, Probe, start_supervised, wait_quiet
 from tests.testing.servers import Counter
 
@@ -307,3 +308,28 @@ async def test_durations_must_be_such(node, verb, option):
     with pytest.raises(InvalidOptionError) as caught:
         await getattr(Probe(), verb)(**{option: -1})
     assert str(caught.value).startswith(f"Probe.{verb}({option}): expected seconds >= 0")
+
+
+async def test_probe_is_a_server_to_the_functions_of_sys(node):
+    probe = Probe("warehouse")
+    assert await get_state("warehouse") == {}
+    await replace_state("warehouse", lambda _: {"stock": 3})
+    assert await get_state("warehouse") == {"stock": 3}
+    assert (await get_status("warehouse")).label == "Probe"
+    assert probe.messages == []
+
+
+async def test_suspended_probe_takes_no_message_until_it_is_resumed(node):
+    probe = Probe()
+    await suspend(probe.pid)
+    st.cast(probe.pid, "hello")
+    await probe.refuse()
+    await resume(probe.pid)
+    assert await probe.expect() == "hello"
+
+
+async def test_suspended_probe_stops_when_it_is_told_to(node):
+    probe = Probe()
+    await suspend(probe.pid)
+    await st.stop(probe.pid)
+    assert not probe.pid.alive

@@ -3,17 +3,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bench import _floors
-from bench.peers._job import CALLERS, main
+from bench.peers._job import main_async
 
 if __name__ == "__main__":
-    main(
-        {
-            "a": lambda count: asyncio.run(_floors.one_way(count)),
-            "b": lambda count: asyncio.run(_floors.round_trips(count, 1)),
-            "c": lambda count: asyncio.run(_floors.round_trips(count, CALLERS)),
-            "d": lambda count: asyncio.run(_floors.tasks(count)),
-        }
-    )
+    main_async(_floors.one_way, _floors.round_trips, _floors.tasks)

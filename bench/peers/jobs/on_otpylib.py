@@ -12,7 +12,7 @@ from otpylib import gen_server, process
 from otpylib.module import GEN_SERVER, OTPModule
 from otpylib.runtime.backends.asyncio_backend.backend import AsyncIOBackend
 
-from bench.peers._job import CALLERS, TIMEOUT, main
+from bench.peers._job import TIMEOUT, main_async
 
 _done = asyncio.Event()  # a process does one job
 
@@ -44,7 +44,7 @@ class Server(metaclass=OTPModule, behavior=GEN_SERVER, version="1.0.0"):  # pyri
         """Do nothing."""
 
 
-def in_process(body: Callable[[], Awaitable[float]]) -> float:
+def in_process(work: Callable[..., Awaitable[float]], *args: int) -> float:
     """Run a job inside a process, for only processes may start servers."""
 
     async def run() -> float:
@@ -54,7 +54,7 @@ def in_process(body: Callable[[], Awaitable[float]]) -> float:
         result: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
         async def job() -> None:
-            result.set_result(await body())
+            result.set_result(await work(*args))
 
         await process.spawn(job, mailbox=True)
         return await result
@@ -105,11 +105,4 @@ async def start_stop(count: int) -> float:
 
 
 if __name__ == "__main__":
-    main(
-        {
-            "a": lambda count: in_process(lambda: one_way(count)),
-            "b": lambda count: in_process(lambda: round_trips(count, 1)),
-            "c": lambda count: in_process(lambda: round_trips(count, CALLERS)),
-            "d": lambda count: in_process(lambda: start_stop(count)),
-        }
-    )
+    main_async(one_way, round_trips, start_stop, in_process)

@@ -7,7 +7,7 @@ import asyncio
 from time import perf_counter
 
 import stanchion as st
-from bench.peers._job import CALLERS, TIMEOUT, YIELD_EVERY, main
+from bench.peers._job import TIMEOUT, YIELD_EVERY, main_async
 
 
 class Counter(st.GenServer):
@@ -74,11 +74,4 @@ async def start_stop(count: int) -> float:
 
 
 if __name__ == "__main__":
-    main(
-        {
-            "a": lambda count: asyncio.run(one_way(count)),
-            "b": lambda count: asyncio.run(round_trips(count, 1)),
-            "c": lambda count: asyncio.run(round_trips(count, CALLERS)),
-            "d": lambda count: asyncio.run(start_stop(count)),
-        }
-    )
+    main_async(one_way, round_trips, start_stop)

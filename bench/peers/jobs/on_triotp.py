@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from triotp import gen_server, mailbox
 
-from bench.peers._job import CALLERS, TIMEOUT, main
+from bench.peers._job import TIMEOUT, main_async
 
 
 class Server(SimpleNamespace):
@@ -78,11 +78,4 @@ async def start_stop(count: int) -> float:
 
 
 if __name__ == "__main__":
-    main(
-        {
-            "a": lambda count: trio.run(one_way, count),
-            "b": lambda count: trio.run(round_trips, count, 1),
-            "c": lambda count: trio.run(round_trips, count, CALLERS),
-            "d": lambda count: trio.run(start_stop, count),
-        }
-    )
+    main_async(one_way, round_trips, start_stop, trio.run)

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import xoscar
 
-from bench.peers._job import CALLERS, main
+from bench.peers._job import main_async
 
 
 class Counter(xoscar.Actor):
@@ -68,11 +68,4 @@ async def start_stop(count: int) -> float:
 
 
 if __name__ == "__main__":
-    main(
-        {
-            "a": lambda count: asyncio.run(one_way(count)),
-            "b": lambda count: asyncio.run(round_trips(count, 1)),
-            "c": lambda count: asyncio.run(round_trips(count, CALLERS)),
-            "d": lambda count: asyncio.run(start_stop(count)),
-        }
-    )
+    main_async(one_way, round_trips, start_stop)

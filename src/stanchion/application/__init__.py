@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from stanchion._public import show_public_path
 from stanchion.application._application import Application
-from stanchion.application._applications import ApplicationInfo, which_applications
 from stanchion.application._config import ConfigSource
+from stanchion.application._controller import ApplicationInfo, which_applications
+from stanchion.application._master import RestartType
 from stanchion.application._run import Loop, run
-from stanchion.application._running import RestartType
 
 __all__ = ["Application", "ApplicationInfo", "ConfigSource", "Loop", "RestartType", "run", "which_applications"]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, overload
 
 from stanchion._validate import callable_or_none, cut, one_of, seconds_or_none, word
-from stanchion.application._applications import applications_of
 from stanchion.application._config import ConfigSource, configs_of, is_file, read_tables
-from stanchion.application._running import RestartType
+from stanchion.application._controller import controller_of
+from stanchion.application._master import RestartType
 from stanchion.errors import InvalidOptionError, StanchionError, StartError, StopTimeoutError
 from stanchion.kernel import current_node
 from stanchion.supervisor import ChildSpec, Flags, Strategy, checked_flags
@@ -34,6 +34,7 @@ class Application:
         name: What it is called; its table in a configuration file is called so too.
         supervisor_name: The name that its top supervisor is registered under: ``name`` with ``_sup`` after it.
         depends_on: The applications that must run while it does.
+        all_dependencies: Those, and what they depend on, each behind what it depends on itself.
         config: The class of its configuration, or None.
 
     Example:
@@ -133,6 +134,9 @@ class Application:
         self.supervisor_name: Final = f"{name}_sup"
         self.config: Final = _checked_config(config)
         self.depends_on: Final = _checked_applications(depends_on)
+        self.all_dependencies: Final[tuple[Application, ...]] = tuple(
+            dict.fromkeys(one for app in self.depends_on for one in (*app.all_dependencies, app))
+        )
         self._prep_stop: Final = self._checked_function("prep_stop", prep_stop)
         self._stop: Final = self._checked_function("stop", stop)
         self._callback_timeout: Final = seconds_or_none("Application(callback_timeout)", callback_timeout)
@@ -150,8 +154,8 @@ class Application:
         """Start the tree on the node of the running code, and wait until all of it has started.
 
         Those that it depends on, and that do not run there yet, are started before it, with the same ``config`` and
-        ``type``; when one does not start, those that this call started are stopped again. It stops in order when the
-        node is left, or by ``stop``.
+        ``type``; when one does not start, those that this call started are stopped again, but for what others depend
+        on by then. It stops in order when the node is left, or by ``stop``.
 
         Args:
             config: A TOML file, or a mapping, with a table for each application that has a ``config``: this one and
@@ -166,8 +170,8 @@ class Application:
 
         Raises:
             ApplicationConfigError: the configuration is wrong. Nothing was started.
-            ApplicationStateError: it runs or starts already, another application has its name, or one that it
-                depends on ended meanwhile.
+            ApplicationStateError: it runs or starts already, another application has its name, one that it depends
+                on ended meanwhile, or the calling process belongs to one that this call would have to wait for.
             ChildStartError: a child did not start; those before it have been stopped.
             StartError: it was told to stop before it had started, or its ``children`` function raised.
             ChildSpecError: the ``children`` function returned what is no spec, or an id comes twice.
@@ -176,16 +180,16 @@ class Application:
             NoNodeError: the code runs outside of every node.
             NodeStateError: the node is stopping.
 
-        Cancellation: what this call started is killed.
+        Cancellation: what this call started is killed, but for what others depend on by then.
 
         Source: ``application:ensure_all_started/2``; a second start is an error, as that of ``application:start/2``.
         """
         node = current_node("Application.start()")
         one_of("Application.start(type)", type, get_args(RestartType))
         found = await asyncio.to_thread(read_tables, config) if is_file(config) else read_tables(config)
-        configs = configs_of(self._with_dependencies(), found, os.environ)
-        running = await applications_of(node).start(self, type, configs)
-        return await running.started()
+        configs = configs_of((*self.all_dependencies, self), found, os.environ)
+        master = await controller_of(node).start(self, type, configs)
+        return await master.started()
 
     async def stop(self, *, timeout: Seconds | None = None) -> None:
         """Stop it on the node of the running code: ``prep_stop``, the tree in order, ``stop``; wait for all of that.
@@ -209,17 +213,9 @@ class Application:
         limit = seconds_or_none("Application.stop(timeout)", timeout)
         node = current_node("Application.stop()")
         try:
-            async with asyncio.timeout(limit):
-                await applications_of(node).stop(self)
+            await controller_of(node).stop(self, limit)
         except TimeoutError:
             raise StopTimeoutError(f"application {self.name!r}", timeout=limit or 0.0) from None
-
-    def _with_dependencies(self) -> list[Application]:
-        """Return the applications that it depends on, each behind those that it depends on itself, and then this."""
-        found: dict[Application, None] = {}
-        for dependency in self.depends_on:
-            found.update(dict.fromkeys(dependency._with_dependencies()))
-        return [*found, self]
 
     def _call(self, function: Callable[..., _C], config: object) -> _C:
         """Call one of its functions as ``__init__`` says."""
@@ -271,7 +267,7 @@ class Application:
 
     def _check_names(self) -> None:
         known: dict[str, Application] = {}
-        for app in self._with_dependencies():
+        for app in (*self.all_dependencies, self):
             if known.setdefault(app.name, app) is not app:
                 raise InvalidOptionError(
                     "Application(depends_on)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from stanchion._validate import cut, nearest
 from stanchion.errors import ApplicationConfigError, InvalidOptionError
@@ -24,11 +24,11 @@ class Tables(NamedTuple):
 
     Attributes:
         source: What it is called in texts: the file's path, or ``config``.
-        tables: The tables by name.
+        tables: The tables by name, of nothing but what tomllib makes: each table is a dict, each array a list.
     """
 
     source: str
-    tables: Mapping[str, object]
+    tables: dict[str, object]
 
 
 def read_tables(source: ConfigSource | None) -> Tables:
@@ -39,7 +39,7 @@ def read_tables(source: ConfigSource | None) -> Tables:
         InvalidOptionError: it is no source.
     """
     if source is None or isinstance(source, Mapping):
-        return Tables(_MAPPING, source or {})
+        return Tables(_MAPPING, _as_toml(source or {}))
     if not is_file(source):
         raise InvalidOptionError(
             "config", expected="the path of a TOML file, a mapping of tables, or None", got=cut(source)
@@ -47,7 +47,7 @@ def read_tables(source: ConfigSource | None) -> Tables:
     import tomllib  # only programs with a file pay for these two
     from pathlib import Path
 
-    path = os.fspath(source)
+    path = os.fsdecode(source)
     try:
         return Tables(path, tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
@@ -55,6 +55,18 @@ def read_tables(source: ConfigSource | None) -> Tables:
         raise ApplicationConfigError(path, None, subject=path, expected="a file to read", got=got) from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise ApplicationConfigError(path, None, subject=path, expected="TOML", got=str(error)) from error
+
+
+def _as_toml(mapping: Mapping[Any, object]) -> dict[str, object]:
+    return {str(key): _value_as_toml(value) for key, value in mapping.items()}
+
+
+def _value_as_toml(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _as_toml(cast("Mapping[Any, object]", value))
+    if isinstance(value, list | tuple):
+        return [_value_as_toml(item) for item in cast("list[object]", value)]
+    return value
 
 
 def is_file(source: ConfigSource | None) -> bool:
@@ -74,16 +86,16 @@ def configs_of(applications: Iterable[Application], found: Tables, environ: Mapp
     configs: dict[str, object] = {}
     for app in applications:
         if app.config is not None:
-            from stanchion.application._typed import typed  # it needs msgspec, and most programs load that elsewhere
+            from stanchion.application._config_object import config_object  # only these applications pay for msgspec
 
-            configs[app.name] = typed(app.config, app.name, found, environ)
+            configs[app.name] = config_object(app.config, app.name, found, environ)
     return configs
 
 
 def _check_owners(applications: list[Application], found: Tables) -> None:
     """Object to tables that no application reads: a misspelled one would leave an application with its defaults."""
     owners = [app.name for app in applications if app.config is not None]
-    for name in map(str, found.tables):
+    for name in found.tables:
         if name not in owners:
             got, fix = f"[{name}]", None
             guess = nearest(name, [owner for owner in owners if owner not in found.tables])

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, get_args
 
 from stanchion._validate import instance, one_of
 from stanchion.application._application import Application
-from stanchion.application._applications import applications_of
 from stanchion.application._config import ConfigSource, configs_of, read_tables
+from stanchion.application._controller import controller_of
 from stanchion.errors import ApplicationExitError, InvalidOptionError
 from stanchion.kernel import Node, terminate, wait_exit
 
@@ -65,7 +65,7 @@ def run(app: Application, *, config: ConfigSource | None = None, node: Node | No
     instance("run(app)", app, Application)
     node = Node(app.name) if node is None else instance("run(node)", node, Node)
     new_loop = _loop_factory(loop)
-    configs = configs_of(app._with_dependencies(), read_tables(config), os.environ)
+    configs = configs_of((*app.all_dependencies, app), read_tables(config), os.environ)
     event_loop = new_loop()
     event_loop.set_exception_handler(_report)
     orders = _Orders(event_loop, node)
@@ -141,12 +141,12 @@ async def _main(app: Application, configs: Mapping[str, object], node: Node, ord
         told_to_stop = asyncio.create_task(orders.told_to_stop.wait())
         await asyncio.wait([life, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         told_to_stop.cancel()
-        ended_by_itself = life.done()
+        ended_by_itself = not orders.told_to_stop.is_set()
         # Leaving the block stops everything in order, even what has not started to its end.
     # Whether it had started, and how it ended, is all one when it was told to.
     [outcome] = await asyncio.gather(life, return_exceptions=True)
     if ended_by_itself:
-        ended = applications_of(node).ended
+        ended = controller_of(node).ended
         if ended is not None and (ended.name, ended.reason) != (app.name, "normal"):
             raise ApplicationExitError(ended.name, reason=ended.reason)
         if isinstance(outcome, BaseException):
@@ -154,8 +154,8 @@ async def _main(app: Application, configs: Mapping[str, object], node: Node, ord
 
 
 async def _live(app: Application, configs: Mapping[str, object], node: Node) -> None:
-    running = await applications_of(node).start(app, "permanent", configs)
-    await wait_exit(running.master.pid, timeout=None)
+    master = await controller_of(node).start(app, "permanent", configs)
+    await wait_exit(master.process.pid, timeout=None)
 
 
 def _loop_factory(loop: Loop) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -89,8 +89,9 @@ async def acknowledged(node: Node, process: Process, envelope: Envelope, limit: 
 
 def take_back(process: Process, envelope: Envelope) -> bool:
     """Take a message back that waits in the mailbox or was postponed; return whether it did."""
+    taken = process.mailbox.withdraw(envelope)
     deferred, token = process.deferred, envelope[2]
-    postponed = deferred is not None and token is not None and deferred.get(token) is False
-    if postponed:
+    if deferred is not None and token is not None and deferred.get(token) is False:
         del deferred[token]
-    return process.mailbox.withdraw(envelope) or postponed
+        taken = True
+    return taken

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from stanchion._backoff import Backoff
 from stanchion._validate import Seconds, cut, one_of
-from stanchion.delivery._attempt import REFUSALS, recipient
+from stanchion.delivery._attempt import REFUSALS, recipient, take_back
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Reason
 from stanchion.delivery._failed import conclude, letter_box
 from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options

@@ -62,9 +62,9 @@ async def send_supervised(
             its ``__cause__``. The message is the caller's again.
         NoNodeError: a name, or the pid of a process that has ended, outside of every node.
 
-    Cancellation: a message that still waits in the mailbox, or was postponed, is taken back; one whose handler has begun may be processed.
-        The message is the caller's again, unless its dead letter was being stored just then: it is stored all the
-        same.
+    Cancellation: a message that still waits in the mailbox, or was postponed, is taken back; one whose handler has
+        begun may be processed. The message is the caller's again, unless its dead letter was being stored just then: it
+        is stored all the same.
 
     Delivery: at least once until confirmed or given up: an attempt that timed out may have been processed, and the next
         one is processed again. ``message_info().message_id`` is the same in all attempts.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from stanchion._public import show_public_path
 from stanchion._validate import Seconds
 from stanchion.kernel._clock import Clock, SystemClock, TimerHandle
-from stanchion.kernel._context import NODE, PROCESS, current_node, current_process, self_pid
+from stanchion.kernel._context import NODE, PROCESS, current_node, current_process, is_self, self_pid
 from stanchion.kernel._deadlines import Bucket, Deadlines, Expiring
 from stanchion.kernel._dropped import log_lost, undeliverable
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit, exit_reason, is_abnormal
@@ -46,7 +46,7 @@ from stanchion.kernel._owned import Owned, disown, own
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import BURST, Process
 from stanchion.kernel._run import run_process, was_cancelled
-from stanchion.kernel._signals import Exit, exit, terminate, trap_exit
+from stanchion.kernel._signals import Exit, exit, signal, terminate, trap_exit
 from stanchion.kernel._spawn import CallRequest, label_of, receive, spawn, spawn_link, spawn_monitor
 from stanchion.kernel._timers import TimerRef, cancel_timer, read_timer, send_after
 
@@ -99,6 +99,7 @@ __all__ = [
     "exit_reason",
     "find",
     "is_abnormal",
+    "is_self",
     "label_of",
     "link",
     "log_lost",
@@ -111,6 +112,7 @@ __all__ = [
     "run_process",
     "self_pid",
     "send_after",
+    "signal",
     "spawn",
     "spawn_link",
     "spawn_monitor",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,11 @@ def current_process(operation: str) -> Process:
     if process.finished:
         raise NotInProcessError(operation, ended=repr(process))
     return process
+
+
+def is_self(process: Process) -> bool:
+    """Return whether the running code is a process's own, which must not wait for itself; a task of its own may."""
+    return process is PROCESS.get() and process.task is asyncio.current_task()
 
 
 def current_node(operation: str) -> Node:

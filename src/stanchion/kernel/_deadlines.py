@@ -84,10 +84,14 @@ class Deadlines:
         self._timer_tick = math.inf
         now = self._monotonic() * _TICKS_PER_SECOND
         ticks = self._ticks
-        # Buckets that emptied themselves go with those that are due.
+        # Those that are due, and with them those that emptied themselves. What is set while they expire waits for the
+        # next step, be it for no time at all: a process that is told to exit has that step to end in.
+        due: list[Bucket] = []
         while ticks and (ticks[0] <= now or not self._buckets[ticks[0]]):
+            due.append(self._buckets.pop(heapq.heappop(ticks)))
+        for bucket in due:
             # A copy, since what expires may take other deadlines back.
-            for item in tuple(self._buckets.pop(heapq.heappop(ticks))):
+            for item in tuple(bucket):
                 try:
                     item.expire()
                 except Exception:  # one that fails must not keep the others waiting for ever

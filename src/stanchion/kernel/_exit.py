@@ -35,6 +35,7 @@ def finish(process: Process, reason: ExitReason) -> None:
         process.reaper.cancel()
         process.reaper = None
     node, pid = process.node, process.pid
+    heard = _is_heard(process)
     process.mailbox.closed = True
     pid._mailbox = CLOSED_MAILBOX
     pid._process = None
@@ -45,7 +46,7 @@ def finish(process: Process, reason: ExitReason) -> None:
     _release_monitors(process)
     _signal_links(process, reason)
     _notify_watchers(process, reason)
-    _report(process, reason, left)
+    _report(process, reason, left, heard=heard)
 
 
 def declare_dead(process: Process, grace: float) -> None:
@@ -113,10 +114,16 @@ def _notify_watchers(process: Process, reason: ExitReason) -> None:
         watcher.down(reason)
 
 
-def _report(process: Process, reason: ExitReason, left: int) -> None:
+def _is_heard(process: Process) -> bool:
+    """Return whether anybody is about to hear of the exit: by a link or a monitor, or who waits for an answer."""
+    in_hand = process.handling is not None and process.handling[2] is not None
+    return in_hand or bool(process.links or process.watchers or process.deferred)
+
+
+def _report(process: Process, reason: ExitReason, left: int, *, heard: bool) -> None:
     telemetry = process.node.telemetry
     if telemetry.attached:
-        telemetry.emit(PROCESS_EXIT, {"unhandled": left}, {**_identity(process), "reason": reason})
+        telemetry.emit(PROCESS_EXIT, {"unhandled": left}, {**_identity(process), "reason": reason, "heard": heard})
     # An exception that came by an exit signal is somebody else's crash, and one in init is told by the start.
     if isinstance(reason, BaseException) and process.exiting is None and not process.starting:
         message = "" if process.handling is None else f" on {cut(process.handling[1])}"

@@ -98,7 +98,7 @@ class Mailbox:
         return None
 
     def put_system(self, envelope: Envelope) -> None:
-        """Append what must not be lost to a limit: DOWN, EXIT, SYSTEM and STOP. A closed mailbox takes nothing."""
+        """Append what must not be lost to a limit: notifications, SYSTEM and STOP. A closed mailbox takes nothing."""
         if not self.closed:
             self.queue.append(envelope)
             if self._waiter is not None:

@@ -66,6 +66,8 @@ class Node:
         clock: Where it reads the time.
         telemetry: Where its events are told.
         call_timeout: Seconds a call waits where the caller says nothing.
+        shutdown_timeout: As it was given.
+        exit_grace: As it was given.
         processes: Its processes by number, in the order of their start; the runtime changes it.
     """
 
@@ -88,7 +90,7 @@ class Node:
             clock: Where to read the time; None for the machine's clock.
             call_timeout: Seconds a call or a supervised send waits where the caller gives no timeout.
             shutdown_timeout: Seconds that each process started outside of processes has to stop when the node is
-                left; then it is killed. None waits as long as it takes; 0 kills at once.
+                left; then it is killed with all beneath it. None waits as long as it takes; 0 kills at once.
             exit_grace: Seconds that a process's task has to end after an exit signal; then the process is declared
                 dead, and reported.
             block_threshold: Seconds that a handler may block the event loop before it is reported; None reports none.
@@ -102,8 +104,8 @@ class Node:
         self.clock: Final[Clock] = SystemClock() if clock is None else clock
         self.telemetry: Final = Telemetry()
         self.call_timeout = seconds("Node(call_timeout)", call_timeout)
-        self._shutdown_timeout = seconds_or_none("Node(shutdown_timeout)", shutdown_timeout)
-        self._exit_grace = seconds("Node(exit_grace)", exit_grace)
+        self.shutdown_timeout: Final = seconds_or_none("Node(shutdown_timeout)", shutdown_timeout)
+        self.exit_grace: Final = seconds("Node(exit_grace)", exit_grace)
         self._block_threshold = seconds_or_none("Node(block_threshold)", block_threshold)
         if self._block_threshold == 0:
             raise InvalidOptionError(
@@ -200,9 +202,14 @@ class Node:
         """Take a finished process out of the table."""
         self.processes.pop(process.pid.id, None)
 
+    def kill(self, process: Process) -> None:
+        """Kill a process with all that is beneath it, which would take its time to stop in order otherwise."""
+        for one in [one for one in self.processes.values() if one.is_beneath(process)]:
+            terminate(one, "killed")
+
     def reap_later(self, process: Process) -> Reaper:
         """Declare a process dead if it has not ended when the grace is over."""
-        return _ExitDeadline(process, self._exit_grace)
+        return _ExitDeadline(process, self.exit_grace)
 
     def process_of(self, task: asyncio.Task[object] | None) -> Process | None:
         """Return the process that a task runs, or None; may be called from any thread."""
@@ -257,15 +264,15 @@ class Node:
             raise
 
     async def _stop_process(self, process: Process) -> None:
-        if self._shutdown_timeout != 0:
+        if self.shutdown_timeout != 0:
             process.parent = None  # a server stops for its parent's sake only: this node, if the parent is gone
             signal(process, None, "shutdown", linked=False)
             try:
-                await wait_exit(process.pid, timeout=self._shutdown_timeout)
+                await wait_exit(process.pid, timeout=self.shutdown_timeout)
                 return
             except TimeoutError:
-                _log.error("%r did not stop within %g s and is killed", process, self._shutdown_timeout)
-        terminate(process, "killed")
+                _log.error("%r did not stop within %g s and is killed", process, self.shutdown_timeout)
+        self.kill(process)
         await wait_exit(process.pid, timeout=None)
 
 

@@ -102,5 +102,12 @@ class Process:
         # Set in the step that makes the process (_run.py).
         self.task: asyncio.Task[None]
 
+    def is_beneath(self, other: Process) -> bool:
+        """Return whether this is a process, or was started by it, or by one that was, and so on."""
+        one: Process | None = self
+        while one is not None and one is not other:
+            one = None if one.parent is None else one.parent._process
+        return one is not None
+
     def __repr__(self) -> str:
         return f"{self.label} {self.pid!r}"

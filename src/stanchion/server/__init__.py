@@ -31,7 +31,7 @@ from stanchion.server._start import begin_start, start, start_link, stop
 from stanchion.server._starting import Starting
 from stanchion.server._state_holder import StateHolder
 from stanchion.server._sys import get_state, get_status, replace_state, resume, suspend
-from stanchion.server._system import Status
+from stanchion.server._system import Status, answer_system
 from stanchion.server._unhandled import tell_rejected, tell_unhandled
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "Stop",
     "Timeout",
     "abcast",
+    "answer_system",
     "begin_start",
     "call",
     "cast",

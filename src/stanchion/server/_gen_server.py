@@ -126,7 +126,7 @@ class GenServer:
         return None
 
     def format_status(self, state: dict[str, object], /) -> object:
-        """Return the state as ``get_status`` shall show it: without what is secret or long.
+        """Return the state as ``get_status`` shall show it: without what is secret or long. A plain function.
 
         Args:
             state: The attributes by name, in a dict of their own.

@@ -16,7 +16,6 @@ async def idle(process: Process, server: GenServer, wait: Timeout) -> ExitReason
     of them led to the server's end.
     """
     queue = process.mailbox.queue
-    process.handling = None
     # One that swallowed the cancellation of its exit does not wait for another one.
     while process.exiting is None:
         await _message(process, wait.seconds)

@@ -132,6 +132,11 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
     while True:
         if following is not None:
             if isinstance(following, Timeout):
+                process.handling = None
+                if not budget:
+                    # Not below: TIMEOUT would lie in the mailbox meanwhile, and take up room.
+                    await asyncio.sleep(0)
+                    budget = BURST
                 following = await idle(process, server, following)
             if following is not None:
                 return following

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
 
 from stanchion._validate import Seconds, cut, seconds
 from stanchion.errors import CallError, CallSelfError, InvalidOptionError
-from stanchion.kernel import CALL, PROCESS, Pid, Process, Ref, Via, find
+from stanchion.kernel import CALL, Pid, Process, Ref, Via, find, is_self
 from stanchion.server._asked import Asked, asked, outcomes
 from stanchion.server._call import cast
 from stanchion.server._failures import Failure, gone, no_reply, refused
@@ -117,7 +116,7 @@ async def multi_call(
 def _send(ref: Ref, process: Process | None, request: object) -> Asked | CallError:
     if process is None:
         return gone(ref, request)
-    if PROCESS.get() is process and process.task is asyncio.current_task():
+    if is_self(process):
         return CallSelfError(target=repr(process.pid), request=cut(request))
     one = asked(process)
     refusal = process.mailbox.put((CALL, request, one.sender))

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 
 from stanchion._validate import Seconds, cut, whole_number
 from stanchion.errors import CallSelfError, InvalidOptionError, StopExitError, StopTimeoutError
 from stanchion.kernel import (
-    PROCESS,
     STOP,
     ExitReason,
     Name,
@@ -22,6 +20,7 @@ from stanchion.kernel import (
     exit_reason,
     find,
     is_abnormal,
+    is_self,
     label_of,
     run_process,
     wait_exit,
@@ -61,7 +60,8 @@ async def start(
         NoNodeError: the code runs outside of every node.
         NodeStateError: the node is stopping.
 
-    Cancellation: the half-started process is killed.
+    Cancellation: the half-started process is killed. A supervisor is told to exit instead, so that what it has started
+    stops in order, within the node's ``shutdown_timeout``; nobody waits for that.
 
     Source: ``gen_server:start/4``.
     """
@@ -114,7 +114,7 @@ async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Po
     process = None if pid is None else pid._process
     if pid is None or process is None:
         return
-    if PROCESS.get() is process and process.task is asyncio.current_task():
+    if is_self(process):
         fix = "return Stop(reason), or raise ProcessExit(reason)."
         raise CallSelfError(target=repr(pid), request="stop()", operation="stop of", fix=fix)
     limit = time_limit("stop(timeout)", process.node, timeout)
@@ -156,7 +156,6 @@ def begin_start(
         return serve(process, server, args, starting)
 
     # The process takes its first step after this one.
-    starting = Starting(
-        run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=mailbox), limit
-    )
+    process = run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=mailbox)
+    starting = Starting(process, limit, supervises=getattr(server, "supervises", False))
     return starting

@@ -7,7 +7,7 @@ import asyncio
 from typing import Literal
 
 from stanchion.errors import ChildStartError, StartError
-from stanchion.kernel import ExitReason, Pid, Process, terminate, unwatch, wait_exit, watch
+from stanchion.kernel import ExitReason, Pid, Process, signal, terminate, unwatch, wait_exit, watch
 
 
 class Starting:
@@ -17,11 +17,12 @@ class Starting:
         process: The process; it is there, and named, before its init is done.
     """
 
-    __slots__ = ("_done", "_ignored", "_limit", "process")
+    __slots__ = ("_done", "_ignored", "_limit", "_supervises", "process")
 
-    def __init__(self, process: Process, limit: float | None) -> None:
+    def __init__(self, process: Process, limit: float | None, *, supervises: bool) -> None:
         self.process = process
         self._limit = limit
+        self._supervises = supervises
         # None for an init that is done, else the exit reason of a process that ended before, or that the time is up.
         self._done: asyncio.Future[ExitReason | Literal["timeout"] | None] = process.node.loop.create_future()
         self._ignored = False
@@ -34,15 +35,14 @@ class Starting:
         Raises:
             StartError: see ``start``; no process is left.
 
-        Cancellation: the half-started process is killed.
+        Cancellation: the half-started process is killed, and a supervisor told to exit; see ``_abandon``.
         """
         process = self.process
         bucket = None if self._limit is None else process.node.deadlines.add(self._limit, self)
         try:
             reason = await self._done
         except asyncio.CancelledError:
-            process.starting = True  # nobody waits any more, and its parent is not to hear of it
-            terminate(process, "killed")
+            self._abandon()
             raise
         finally:
             if bucket is not None:
@@ -56,9 +56,11 @@ class Starting:
         raise self._error(reason)
 
     def expire(self) -> None:
-        """Let the starter go because the time is up; the deadline calls this."""
+        """Let the starter go because the time is up, or kill what it has abandoned; the deadline calls this."""
         if not self._done.done():
             self._done.set_result("timeout")
+        elif self.process.starting:
+            self.process.node.kill(self.process)
 
     def succeeded(self) -> None:
         """Let the starter go on; the server calls this when its init is done."""
@@ -75,6 +77,22 @@ class Starting:
         """Tell the starter that the process ended before its init was done; the kernel calls this."""
         if not self._done.done():
             self._done.set_result(reason)
+
+    def _abandon(self) -> None:
+        """Have a process end for whose start nobody waits any more: also its parent is not to hear of it.
+
+        A supervisor is told to, as by its parent, so that those of its children that run already stop in order; it is
+        killed when that takes longer than the node gives a tree.
+        """
+        process = self.process
+        process.starting = True
+        limit = process.node.shutdown_timeout
+        if self._supervises and limit != 0:
+            signal(process, process.parent, "shutdown", linked=False)
+            if limit is not None:
+                process.node.deadlines.add(limit, self)
+        else:
+            terminate(process, "killed")
 
     def _error(self, reason: ExitReason | Literal["timeout"]) -> StartError:
         if isinstance(reason, ChildStartError):

@@ -7,13 +7,12 @@ a server is that it reads its mailbox: one that is in the middle of a callback a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import cast
 
 from stanchion._validate import Seconds, cut
 from stanchion.errors import CallbackFailedError, CallSelfError, InvalidOptionError
-from stanchion.kernel import PROCESS, SYSTEM, Ref, find
+from stanchion.kernel import SYSTEM, Ref, find, is_self
 from stanchion.server._asked import asked, outcomes
 from stanchion.server._failures import Failure, gone, no_reply, refused
 from stanchion.server._policy import POLICY, Policy, time_limit
@@ -142,7 +141,7 @@ async def _ask(ref: Ref, request: SystemRequest, timeout: Seconds | Policy | Non
     process = None if pid is None else pid._process
     if process is None:
         raise gone(ref, request)
-    if PROCESS.get() is process and process.task is asyncio.current_task():
+    if is_self(process):
         fix = "use the attributes of self." if "state" in operation else "ask from another process."
         raise CallSelfError(target=repr(pid), request=repr(request), operation=f"{operation} of", fix=fix)
     if not (process.served or process.starting):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, TypeGuard, cast
 
 from stanchion._validate import cut
 from stanchion.errors import BadReturnError
@@ -45,7 +45,7 @@ class Status(NamedTuple):
         sysstate: ``"running"`` or ``"suspended"``.
         state: What its ``format_status`` made of its state: by default the attributes by name.
         mailbox: How many messages wait in its mailbox.
-        callers: How many wait for a reply that it put off.
+        callers: How many wait for a reply that it put off, or for a message that it postponed.
         links: With how many processes it is linked.
         monitors: How many monitors it holds.
         trap_exit: Whether exit signals come to it as messages.
@@ -140,18 +140,20 @@ def _answer(process: Process, server: GenServer, envelope: Envelope, now: SysSta
 
 
 def _replace_state(server: GenServer, function: Callable[[Attributes], object]) -> object:
-    attributes = vars(server)
     try:
-        new = function(dict(attributes))
+        new: object = function(dict(vars(server)))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the server is not to end for a stranger's function
         return CallbackFailure(error)
-    if not isinstance(new, dict):
+    if not _is_state(new):
         return CallbackFailure(_bad_state(new))
-    attributes.clear()
-    attributes.update(cast("Attributes", new))
-    return dict(attributes)
+    server.__dict__ = dict(new)
+    return dict(new)
+
+
+def _is_state(new: object) -> TypeGuard[Attributes]:
+    return isinstance(new, dict) and all(isinstance(name, str) for name in cast("dict[object, object]", new))
 
 
 def _bad_state(new: object) -> BadReturnError:
@@ -163,19 +165,27 @@ def _bad_state(new: object) -> BadReturnError:
     return BadReturnError("replace_state(function)", expected="the attributes by name (a dict)", got=got, fix=fix)
 
 
-def _status(process: Process, server: GenServer, now: SysState) -> Status:
+def _state_shown(server: GenServer) -> object:
+    # Where this goes wrong it is not the attributes themselves, which may have been meant to be hidden.
+    where = f"{type(server).__name__}.format_status()"
     try:
         state = server.format_status(dict(vars(server)))
     except Exception as error:
-        # Not the attributes themselves, which it may have been meant to hide.
-        state = f"{type(server).__name__}.format_status() raised {type(error).__name__}"
+        return f"{where} raised {type(error).__name__}"
+    if asyncio.iscoroutine(state):
+        state.close()
+        return f"{where} is async; write a plain function"
+    return state
+
+
+def _status(process: Process, server: GenServer, now: SysState) -> Status:
     return Status(
         pid=process.pid,
         name=process.pid.name,
         label=process.label,
         parent=process.parent,
         sysstate=now,
-        state=state,
+        state=_state_shown(server),
         mailbox=len(process.mailbox.queue),
         callers=len(process.deferred or ()),
         links=len(process.links or ()),

@@ -269,6 +269,7 @@ class Engine:
         handling = self._process.handling
         if handling is not None and handling[0] == CAST:
             settle(self._process)
+            self._process.handling = (CAST, handling[1], None)  # the report of a crash shows it
         raise ProcessExit(result.reason)
 
 

@@ -27,7 +27,7 @@ POSTPONE: Final = Postpone.POSTPONE
 """An action: keep the event in hand, and retry it after the next change of the state, before what came after it.
 
 Whoever waits for it waits on: a call has no reply, a supervised send is not confirmed. It counts as not handled: if the
-machine ends first, they hear so.
+machine ends first, they hear so, and a supervised send whose time is up is taken back.
 
 Source: ``postpone`` of OTP's gen_statem.
 """
@@ -185,9 +185,9 @@ class NextState(Transition):
 
 
 class StopAndReply(Directive):
-    """Send replies, then end the machine as ``Stop(reason)`` does.
+    """Send replies, then end the machine as ``Stop(reason)`` does: ``terminate`` runs when they have been sent.
 
-    Who waits for another reply, or for an event that is postponed, hears of the exit.
+    In a GenServer the reply of ``Reply(value, then=Stop(reason))`` comes after it, which is OTP's way in both. Who waits for another reply, or for an event that is postponed, hears of the exit.
 
     Args:
         reason: The exit reason.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from stanchion._public import show_public_path
 from stanchion.supervisor._child_spec import ChildSpec, Restart, child_spec
 from stanchion.supervisor._dynamic_supervisor import DynamicSupervisor
-from stanchion.supervisor._flags import AutoShutdown, Flags, check_childspecs, checked_flags
+from stanchion.supervisor._flags import AutoShutdown, Flags, Strategy, check_childspecs, checked_flags
 from stanchion.supervisor._outcomes import TaskExit, TaskOk, TaskResult
 from stanchion.supervisor._partition_supervisor import PartitionSupervisor
 from stanchion.supervisor._requests import (
@@ -26,7 +26,6 @@ from stanchion.supervisor._requests import (
 )
 from stanchion.supervisor._restart_window import RestartBudget
 from stanchion.supervisor._starts import ChildType, start_function
-from stanchion.supervisor._strategies import Strategy
 from stanchion.supervisor._supervisor import Supervisor, supervisor_spec
 from stanchion.supervisor._task import Task
 from stanchion.supervisor._task_supervisor import TaskSupervisor

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import Final, Literal, Never, get_args
 
 from stanchion._backoff import Backoff
-from stanchion._validate import Seconds, cut, instance, known_options, one_of, seconds_or_none, whole_number
+from stanchion._validate import Seconds, cut, hashable, instance, known_options, one_of, seconds_or_none, whole_number
 from stanchion.errors import ChildSpecError, InvalidOptionError
 from stanchion.kernel import Name, valid_name
 from stanchion.server import POLICY, GenServer, Policy
-from stanchion.supervisor._contradictions import check_contradictions
 from stanchion.supervisor._restart_window import RestartBudget
 from stanchion.supervisor._starts import (
     AsyncFunction,
     ChildType,
     check_start,
+    is_start_function,
     label_of_start,
     type_of,
 )
@@ -167,7 +167,7 @@ def child_spec(
         valid_name("child_spec(name)", name)
     if id is None:
         id = label_of_start(start) if name is None else name
-    hashable("child_spec", id)
+    hashable("child_spec(id)", id)
     one_of("child_spec(restart)", restart, get_args(Restart))
     if mailbox is not None:
         whole_number("child_spec(mailbox)", mailbox, at_least=1)
@@ -195,33 +195,8 @@ def child_spec(
         backoff=backoff,
         budget=budget,
     )
-    check_contradictions(spec)
+    _check_contradictions(spec)
     return spec
-
-
-def checked_specs(subject: str, children: Iterable[ChildSpec]) -> list[ChildSpec]:
-    """Return the specs as a list: each is one, and no two have the same id.
-
-    Raises:
-        InvalidOptionError: ``children`` is no iterable.
-        ChildSpecError: something in it is no ChildSpec, or an id comes twice.
-    """
-    if not isinstance(children, Iterable):
-        raise InvalidOptionError(
-            subject, expected="a list of child specs", got=cut(children), fix="put it into a list: [child_spec(...)]."
-        )
-    specs: dict[Hashable, ChildSpec] = {}
-    for spec in children:
-        checked_spec(spec)
-        if spec.id in specs:
-            raise ChildSpecError(
-                spec.id,
-                expected="an id that no other child of the supervisor has",
-                got=f"{specs[spec.id]!r} and {spec!r}",
-                fix="pass id= to one of them.",
-            )
-        specs[spec.id] = spec
-    return list(specs.values())
 
 
 def checked_spec(spec: object) -> ChildSpec:
@@ -234,19 +209,6 @@ def checked_spec(spec: object) -> ChildSpec:
         return spec
     fix = f"write child_spec({label_of_start(spec)})." if callable(spec) else None
     raise ChildSpecError(None, expected="what child_spec() returns", got=cut(spec), fix=fix)
-
-
-def hashable(operation: str, id: Hashable) -> Hashable:
-    """Return ``id`` when it can be a child's.
-
-    Raises:
-        InvalidOptionError: it has no hash.
-    """
-    try:
-        hash(id)
-    except Exception:
-        raise InvalidOptionError(f"{operation}(id)", expected="something hashable, a string say", got=cut(id)) from None
-    return id
 
 
 def _check_options(unknown: dict[str, Never]) -> None:
@@ -268,3 +230,30 @@ def _shutdown(value: object, child_type: ChildType) -> Shutdown:
         one_of("child_spec(shutdown)", value, (_BRUTAL_KILL,))
         return _BRUTAL_KILL
     return seconds_or_none("child_spec(shutdown)", value)
+
+
+def _check_contradictions(spec: ChildSpec) -> None:
+    """Raise when options, each of which is right, do not go together."""
+    if spec.significant and spec.restart == "permanent":
+        raise ChildSpecError(
+            spec.id,
+            expected="restart='transient' or 'temporary' for a significant child",
+            got="'permanent'",
+            fix="pass restart='transient'; a permanent child is always restarted, so its exit is never an end.",
+        )
+    for option in ("backoff", "budget"):
+        if spec.restart == "temporary" and getattr(spec, option) is not None:
+            raise ChildSpecError(
+                spec.id,
+                expected=f"restart='permanent' or 'transient' for a child with {option}=",
+                got="'temporary'",
+                fix=f"leave out {option}=; a temporary child is never restarted.",
+            )
+    for option in ("name", "mailbox"):
+        if is_start_function(spec.start) and getattr(spec, option) is not None:
+            raise ChildSpecError(
+                spec.id,
+                expected=f"no {option}= for a start function",
+                got=cut(getattr(spec, option)),
+                fix=f"pass {option}= to the start_link() or spawn_link() in {label_of_start(spec.start)}().",
+            )

@@ -7,16 +7,15 @@ import logging
 from collections.abc import Hashable, Iterable, Sequence
 
 from stanchion._validate import nearest
-from stanchion.errors import ChildNotFoundError, ChildSpecError, ChildStartError, ChildStateError
+from stanchion.errors import ChildIdTakenError, ChildNotFoundError, ChildStartError, ChildStateError
 from stanchion.kernel import ExitReason, Pid, Process, is_abnormal
 from stanchion.supervisor._child import Child, stop_children
 from stanchion.supervisor._child_spec import ChildSpec
-from stanchion.supervisor._flags import AutoShutdown, Flags, check_significant
+from stanchion.supervisor._flags import AutoShutdown, Flags, Strategy, check_significant
 from stanchion.supervisor._requests import ChildCounts, ChildInfo
 from stanchion.supervisor._restarts import Refused, Restarts
 from stanchion.supervisor._retry import Retry
 from stanchion.supervisor._start_process import start_process
-from stanchion.supervisor._strategies import Strategy, affected
 from stanchion.supervisor._told_to_exit import ToldToExit
 
 _log = logging.getLogger("stanchion.supervisor")
@@ -109,17 +108,27 @@ class Children:
             return False
         if waited:
             # Its last start failed, and those of its group that come behind it have not been started yet.
-            group = affected(self._strategy, list(self._by_id.values()), child)
+            group = self._group_of(child)
             await self._start_again([one for one in group[group.index(child) + 1 :] if one.pid is None])
         return True
 
     async def _stop_group(self, child: Child) -> list[Child]:
         """Stop whom the strategy restarts with a child, and return those to start again."""
-        group = affected(self._strategy, list(self._by_id.values()), child)
+        group = self._group_of(child)
         await stop_children(self._process, group)
         for one in group:
             self._forget_temporary(one)
         return [one for one in group if one.spec.id in self._by_id]
+
+    def _group_of(self, child: Child) -> list[Child]:
+        """Return whom the strategy restarts with a child, and the child, in the order of their start.
+
+        Source: ``restart/3`` of OTP's supervisor.
+        """
+        if self._strategy == "one_for_one":
+            return [child]
+        children = list(self._by_id.values())
+        return children if self._strategy == "one_for_all" else children[children.index(child) :]
 
     async def _start_again(self, group: Sequence[Child]) -> None:
         for child in group:
@@ -139,11 +148,21 @@ class Children:
         """
         if not child.spec.significant:
             return False
-        others = any(one.spec.significant and one.state != "stopped" for one in self._by_id.values())
-        shuts_down = self._auto_shutdown == "any_significant" or not others
+        shuts_down = self._auto_shutdown == "any_significant" or not any(one.spec.significant for one in self._active())
         if shuts_down:
             _log.info("%r shuts down: its significant child %r has ended", self._process, child.spec.id)
         return shuts_down
+
+    def _active(self) -> list[Child]:
+        """Return those that run or are about to: also those that a backoff's delay keeps stopped with a sibling.
+
+        OTP counts out whom it has stopped for a sibling's restart that fails; there, that lasts a moment only.
+        """
+        active = [child for child in self._by_id.values() if child.state != "stopped"]
+        for child in list(active):
+            if child.retry is not None and child.retry.failure is None:
+                active += self._group_of(child)
+        return active
 
     def _forget_temporary(self, child: Child) -> None:
         """Forget a child that does not run and never will again."""
@@ -175,12 +194,7 @@ class Children:
         check_significant(spec, repr(self._process), self._auto_shutdown)
         known = self._by_id.get(spec.id)
         if known is not None:
-            raise ChildSpecError(
-                spec.id,
-                expected=f"an id that is free in {self._process!r}",
-                got=f"that of a child that is {known.state}",
-                fix="pass another id=, or terminate_child() and delete_child() the one that has it.",
-            )
+            raise ChildIdTakenError(spec.id, supervisor=repr(self._process), pid=known.pid, state=known.state)
         return await self._start_new(spec)
 
     async def terminate(self, id: Hashable) -> None:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Literal, NamedTuple, get_args
 
-from stanchion._validate import Seconds, one_of, whole_number
-from stanchion.errors import ChildSpecError
-from stanchion.supervisor._child_spec import ChildSpec, checked_specs
+from stanchion._validate import Seconds, cut, one_of, whole_number
+from stanchion.errors import ChildSpecError, InvalidOptionError
+from stanchion.supervisor._child_spec import ChildSpec, checked_spec
 from stanchion.supervisor._restart_window import positive_seconds
-from stanchion.supervisor._strategies import Strategy, checked_strategy
+
+Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+"""Who is restarted with a child: nobody, all the others, or those that were started after it."""
 
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
 """When a supervisor exits because significant children have exited: never, at the first one, or at the last one."""
@@ -41,18 +43,13 @@ def checked_flags(
             supervisor that never shuts itself down.
         InvalidOptionError: another argument is wrong.
     """
-    period = positive_seconds(f"{subject}(max_seconds)", max_seconds)
-    auto_shutdown = checked_auto_shutdown(f"{subject}(auto_shutdown)", auto_shutdown)
-    specs = checked_specs(f"{subject}(children)", children)
+    one_of(f"{subject}(strategy)", strategy, get_args(Strategy))
+    one_of(f"{subject}(auto_shutdown)", auto_shutdown, get_args(AutoShutdown))
+    specs = _checked_specs(f"{subject}(children)", children)
     for spec in specs:
         check_significant(spec, subject, auto_shutdown)
-    return Flags(
-        specs,
-        checked_strategy(f"{subject}(strategy)", strategy),
-        whole_number(f"{subject}(max_restarts)", max_restarts),
-        period,
-        auto_shutdown,
-    )
+    restarts = whole_number(f"{subject}(max_restarts)", max_restarts)
+    return Flags(specs, strategy, restarts, positive_seconds(f"{subject}(max_seconds)", max_seconds), auto_shutdown)
 
 
 def check_childspecs(children: Iterable[ChildSpec], auto_shutdown: AutoShutdown | None = None) -> None:
@@ -72,19 +69,10 @@ def check_childspecs(children: Iterable[ChildSpec], auto_shutdown: AutoShutdown 
     Source: ``supervisor:check_childspecs/2``, which returns the error.
     """
     if auto_shutdown is not None:
-        checked_auto_shutdown("check_childspecs(auto_shutdown)", auto_shutdown)
-    for spec in checked_specs("check_childspecs(children)", children):
+        one_of("check_childspecs(auto_shutdown)", auto_shutdown, get_args(AutoShutdown))
+    for spec in _checked_specs("check_childspecs(children)", children):
         if auto_shutdown is not None:
             check_significant(spec, "check_childspecs", auto_shutdown)
-
-
-def checked_auto_shutdown(subject: str, auto_shutdown: str) -> AutoShutdown:
-    """Return ``auto_shutdown`` when it is one.
-
-    Raises:
-        InvalidOptionError: it is not; the error names the nearest one.
-    """
-    return one_of(subject, auto_shutdown, get_args(AutoShutdown))  # type: ignore[return-value]  # narrowed by one_of
 
 
 def check_significant(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown) -> None:
@@ -100,3 +88,23 @@ def check_significant(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutd
             got=f"{supervisor} with auto_shutdown='never'",
             fix="pass auto_shutdown='any_significant' or 'all_significant' to the supervisor, or leave out significant=.",
         )
+
+
+def _checked_specs(subject: str, children: Iterable[ChildSpec]) -> list[ChildSpec]:
+    """Return the specs as a list: each is one, and no two have the same id."""
+    if not isinstance(children, Iterable):
+        raise InvalidOptionError(
+            subject, expected="a list of child specs", got=cut(children), fix="put it into a list: [child_spec(...)]."
+        )
+    specs: dict[Hashable, ChildSpec] = {}
+    for spec in children:
+        checked_spec(spec)
+        if spec.id in specs:
+            raise ChildSpecError(
+                spec.id,
+                expected="an id that no other child of the supervisor has",
+                got=f"{specs[spec.id]!r} and {spec!r}",
+                fix="pass id= to one of them.",
+            )
+        specs[spec.id] = spec
+    return list(specs.values())

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar, cast
 
 from stanchion._validate import cut
-from stanchion.kernel import ExitReason
+from stanchion.kernel import ExitReason, Notification
 
 if TYPE_CHECKING:
     from stanchion.supervisor._task import Task
@@ -58,6 +58,7 @@ class TaskExit(NamedTuple):
     item: object = None
 
 
+@Notification.register
 class TaskResult(NamedTuple):
     """The message of a task that was started with ``tell=True``: one for each, to ``handle_info``.
 

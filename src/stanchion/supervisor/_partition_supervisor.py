@@ -11,7 +11,7 @@ from stanchion._validate import callable_or_none, cut, whole_number
 from stanchion.errors import ChildSpecError, InvalidOptionError
 from stanchion.kernel import Ref, Via, current_process, own
 from stanchion.supervisor._child_spec import ChildSpec, Restart, checked_spec, child_spec
-from stanchion.supervisor._flags import Flags, checked_flags
+from stanchion.supervisor._flags import Flags, Strategy, checked_flags
 from stanchion.supervisor._partitions import (
     Partitions,
     PartitionVia,
@@ -19,7 +19,6 @@ from stanchion.supervisor._partitions import (
     no_partition_supervisor,
     number_of,
 )
-from stanchion.supervisor._strategies import Strategy
 from stanchion.supervisor._supervisor import Supervisor
 
 if TYPE_CHECKING:

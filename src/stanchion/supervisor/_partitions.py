@@ -38,7 +38,9 @@ class PartitionVia(Via):
     def whereis(self) -> Pid | None:
         """See ``Via.whereis``."""
         table = find_partitions("PartitionSupervisor.via(supervisor)", self._supervisor)
-        return None if table is None else table.pid_of(self._number % table.count)
+        pid = None if table is None else table.pid_of(self._number % table.count)
+        # Until the supervisor has handled the exit, that is a pid that nobody has any more.
+        return pid if pid is not None and pid.alive else None
 
     def register(self, pid: Pid) -> None:
         """Refuse to be anybody's name."""

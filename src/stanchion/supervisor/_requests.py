@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Literal, NamedTuple, cast
 
-from stanchion._validate import Seconds, cut
+from stanchion._validate import Seconds, cut, hashable
 from stanchion.errors import InvalidOptionError, StanchionError, UnhandledRequestError
 from stanchion.kernel import Pid, Ref
 from stanchion.server import POLICY, Policy, call
-from stanchion.supervisor._child_spec import ChildSpec, Restart, checked_spec, hashable
+from stanchion.supervisor._child_spec import ChildSpec, Restart, checked_spec
 from stanchion.supervisor._starts import ChildType
 
 
@@ -142,8 +142,9 @@ async def start_child(supervisor: Ref, spec: ChildSpec, *, timeout: Seconds | Po
 
     Raises:
         ChildStartError: the child did not start; it was not added.
-        ChildSpecError: ``spec`` is none, its id is taken, or it is significant to a supervisor that never shuts itself
-            down. Nothing was changed.
+        ChildIdTakenError: a child has its id; the error tells that one's ``pid`` and ``state``. Nothing was changed.
+        ChildSpecError: ``spec`` is none, or it is significant to a supervisor that never shuts itself down. Nothing was
+            changed.
         MaxChildrenError: a DynamicSupervisor has as many children as it may have. Nothing was changed.
         CallError: no reply came; see ``call``. The child may have been started.
         InvalidOptionError: ``supervisor`` is none.
@@ -175,7 +176,7 @@ async def terminate_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | P
 
     Source: ``supervisor:terminate_child/2``.
     """
-    await _ask("terminate_child", supervisor, TerminateChild(hashable("terminate_child", id)), timeout)
+    await _ask("terminate_child", supervisor, TerminateChild(hashable("terminate_child(id)", id)), timeout)
 
 
 async def restart_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = None) -> Pid | None:
@@ -200,7 +201,7 @@ async def restart_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Pol
 
     Source: ``supervisor:restart_child/2``.
     """
-    request = RestartChild(hashable("restart_child", id))
+    request = RestartChild(hashable("restart_child(id)", id))
     return cast("Pid | None", await _ask("restart_child", supervisor, request, timeout))
 
 
@@ -220,7 +221,7 @@ async def delete_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Poli
 
     Source: ``supervisor:delete_child/2``.
     """
-    await _ask("delete_child", supervisor, DeleteChild(hashable("delete_child", id)), timeout)
+    await _ask("delete_child", supervisor, DeleteChild(hashable("delete_child(id)", id)), timeout)
 
 
 async def get_childspec(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = POLICY) -> ChildSpec:
@@ -238,7 +239,7 @@ async def get_childspec(supervisor: Ref, id: Hashable, *, timeout: Seconds | Pol
 
     Source: ``supervisor:get_childspec/2``.
     """
-    request = GetChildSpec(hashable("get_childspec", id))
+    request = GetChildSpec(hashable("get_childspec(id)", id))
     return cast("ChildSpec", await _ask("get_childspec", supervisor, request, timeout))
 
 

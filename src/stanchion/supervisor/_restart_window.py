@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Final
 
@@ -25,8 +26,8 @@ class RestartWindow:
 
     def __init__(self, clock: Clock, max_restarts: int, max_seconds: float) -> None:
         self._clock = clock
-        # When the restarts were, the oldest first; never more than max_restarts + 1.
-        self._times: deque[float] = deque(maxlen=max_restarts + 1)
+        # When the restarts were, the oldest first; never more than max_restarts + 1. A deque takes no longer limit.
+        self._times: deque[float] = deque(maxlen=min(max_restarts + 1, sys.maxsize))
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from stanchion._validate import cut
 from stanchion.errors import BadReturnError, StartError
-from stanchion.kernel import INFO, Exit, Node, Pid, Process, ProcessExit
+from stanchion.kernel import INFO, Exit, Node, Pid, Process, ProcessExit, exit
 from stanchion.server import IGNORE, POLICY
 from stanchion.supervisor._child import stop_process
 from stanchion.supervisor._child_spec import ChildSpec
@@ -98,21 +98,33 @@ async def _give_up(
     supervisor: Process, spec: ChildSpec, running: asyncio.Task[Pid | None], before: set[Process]
 ) -> None:
     """End a start function, and stop what it has started."""
+    node = supervisor.node
     if not running.done():
         running.cancel()
-        await asyncio.wait([running], timeout=0.0 if spec.shutdown == "brutal_kill" else spec.shutdown)
+        # Before the wait, which the supervisor's own end may cut short.
+        node.runaways.add(cast("asyncio.Task[None]", running))
+    running.add_done_callback(partial(_ended, node))
+    if supervisor.exiting is not None:
+        return  # nobody waits for anything any more, and the links end what was started
+    # The same time as a process has whose task was cancelled.
+    await asyncio.wait([running], timeout=node.exit_grace)
     if not running.done():
         _log.error("%r: the start of child %r does not end, and is left behind", supervisor, spec.id)
-        supervisor.node.runaways.add(cast("asyncio.Task[None]", running))
-    # At once, or when it ends after all.
-    running.add_done_callback(partial(_forget, supervisor.node))
-    if supervisor.exiting is None:  # else the links do it
-        for process in reversed(list(supervisor.links or ())):
-            if process not in before and process.parent is supervisor.pid:
-                await stop_process(supervisor, process.pid, spec)
+        running.add_done_callback(_stop_late)
+    for process in reversed(list(supervisor.links or ())):
+        if process not in before and process.parent is supervisor.pid:
+            await stop_process(supervisor, process.pid, spec)
 
 
-def _forget(node: Node, running: asyncio.Task[Pid | None]) -> None:
+def _ended(node: Node, running: asyncio.Task[Pid | None]) -> None:
     node.runaways.discard(cast("asyncio.Task[None]", running))
     if not running.cancelled():
         running.exception()  # read, whatever it is
+
+
+def _stop_late(running: asyncio.Task[Pid | None]) -> None:
+    """Stop what a start function has started that ended after all: it is nobody's child."""
+    if not running.cancelled() and running.exception() is None:
+        pid = running.result()
+        if pid is not None:
+            exit(pid, "shutdown")

@@ -10,13 +10,14 @@ from contextvars import Context, copy_context
 from typing import Literal, NamedTuple, TypeVar, TypeVarTuple
 
 from stanchion._validate import Seconds, cut, one_of, seconds_or_none
-from stanchion.errors import InvalidOptionError, StanchionError, UnhandledRequestError
+from stanchion.errors import InvalidOptionError, NotInProcessError, StanchionError, UnhandledRequestError
 from stanchion.kernel import NODE, PROCESS, Process, Ref
 from stanchion.server import call
 from stanchion.supervisor._child_spec import ChildSpec, child_spec
 from stanchion.supervisor._requests import Answer
 from stanchion.supervisor._starts import label_of_start
-from stanchion.supervisor._task import Task, TaskRun
+from stanchion.supervisor._task import Task
+from stanchion.supervisor._task_run import TaskRun, kill_task
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,6 +48,7 @@ async def start_task(
 
     Raises:
         MaxChildrenError: the supervisor has as many children as it may have.
+        NotInProcessError: the owner has ended, and this code outlived it.
         CallExitError: there is no such supervisor, or it went before it had started the task.
         InvalidOptionError: ``supervisor`` is none.
 
@@ -67,7 +69,8 @@ async def start_task(
     try:
         answer = await call(supervisor, StartTask(run, spec, linked), timeout=None)
     except asyncio.CancelledError:
-        run.abandon()
+        if hasattr(task, "pid"):
+            kill_task(task)
         raise
     except UnhandledRequestError:
         answer = None
@@ -80,6 +83,8 @@ async def start_task(
         )
     if isinstance(answer.value, StanchionError):
         raise answer.value
+    if not hasattr(task, "pid"):
+        raise NotInProcessError(f"{operation}()", ended=repr(task.owner))  # or else it would have been started
     return task
 
 

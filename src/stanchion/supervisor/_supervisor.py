@@ -17,7 +17,7 @@ from stanchion.kernel import Exit, ExitReason, Pid, ProcessExit, current_process
 from stanchion.server import POLICY, UNHANDLED, GenServer, Sender, Stop
 from stanchion.supervisor._child_spec import ChildSpec, Restart, child_spec
 from stanchion.supervisor._children import Children
-from stanchion.supervisor._flags import AutoShutdown, checked_flags
+from stanchion.supervisor._flags import AutoShutdown, Strategy, checked_flags
 from stanchion.supervisor._requests import (
     Answer,
     CountChildren,
@@ -29,7 +29,6 @@ from stanchion.supervisor._requests import (
     WhichChildren,
 )
 from stanchion.supervisor._retry import Retry
-from stanchion.supervisor._strategies import Strategy
 from stanchion.supervisor._told_to_exit import ToldToExit
 
 if TYPE_CHECKING:

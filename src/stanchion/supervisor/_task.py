@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, Generic, Literal, TypeVar
 
-from stanchion._validate import Seconds, instance, one_of, seconds, seconds_or_none
+from stanchion._validate import Seconds, instance, one_of, seconds_or_none
 from stanchion.errors import TaskExitError, TaskOwnerError, TaskStateError, TaskTimeoutError
-from stanchion.kernel import INFO, PROCESS, ExitReason, Pid, Process, connect, disconnect, exit, watch
+from stanchion.kernel import PROCESS, ExitReason, Pid, disconnect, exit
 from stanchion.server import POLICY, Policy
 from stanchion.supervisor._outcomes import TaskExit, TaskOk, TaskResult
 
@@ -70,7 +70,7 @@ class Task(Generic[T_co]):
 
         Source: ``Task.await/2`` of Elixir. There it exits the caller, and after a timeout the result is lost.
         """
-        limit = self._limit("Task.await_(timeout)", timeout)
+        limit = _limit("Task.await_(timeout)", timeout, self._call_timeout)
         self._check("await_()")
         outcome = await self._wait(limit)
         if outcome is None:
@@ -93,7 +93,7 @@ class Task(Generic[T_co]):
 
         Source: ``Task.yield/2`` of Elixir.
         """
-        limit = self._limit("Task.yield_(timeout)", timeout)
+        limit = _limit("Task.yield_(timeout)", timeout, self._call_timeout)
         self._check("yield_()")
         outcome = await self._wait(limit)
         if outcome is not None:
@@ -225,11 +225,6 @@ class Task(Generic[T_co]):
     def __repr__(self) -> str:
         return f"<task {self.function} {self.pid!r}>"
 
-    def _limit(self, subject: str, timeout: Seconds | Policy | None) -> float | None:
-        if timeout is POLICY:
-            return self._call_timeout
-        return None if timeout is None else seconds(subject, timeout)
-
     def _check(self, operation: str) -> None:
         self._check_owner(operation)
         self._check_not_taken(operation)
@@ -286,60 +281,6 @@ class Task(Generic[T_co]):
                     return
 
 
-def kill_task(task: Task[object]) -> None:
-    """Unlink a task and kill it, because whoever started it does not want it any more."""
-    task._let_go("killed")
-    exit(task.pid, "kill")
-
-
-class TaskRun:
-    """A task that runs: its own process and the kernel tell here what becomes of it."""
-
-    __slots__ = ("_task",)
-
-    def __init__(self, task: Task[object]) -> None:
-        self._task = task
-
-    def begin(self, process: Process, link_with: Process | None) -> None:
-        """Tie the task to its process, in the step that made it."""
-        task = self._task
-        task.pid = process.pid
-        task._call_timeout = process.node.call_timeout
-        watch(process, self)
-        if link_with is not None:
-            connect(process, link_with)
-
-    @property
-    def owner(self) -> Pid | None:
-        """Who is to have the result."""
-        return self._task.owner
-
-    def abandon(self) -> None:
-        """Kill the task if it has begun, since whoever started it left before he had it."""
-        if hasattr(self._task, "pid"):
-            kill_task(self._task)
-
-    def returned(self, value: object) -> None:
-        """Take the value that the function returned; the process ends in this same step."""
-        self._settle(TaskOk(value))
-
-    def down(self, reason: ExitReason) -> None:
-        """Take note that the process ended; the kernel calls this, after ``returned`` too."""
-        self._settle(TaskExit(reason))
-
-    def __repr__(self) -> str:
-        return f"<task {self._task.function}>"
-
-    def _settle(self, outcome: TaskOk[object] | TaskExit) -> None:
-        task = self._task
-        if task._future.done():
-            return
-        task._future.set_result(outcome)
-        if task._tell and task.owner is not None:
-            # Not lost to a limit: the owner has as many of these to come as it started tasks.
-            task.owner._mailbox.put_system((INFO, TaskResult(task, outcome), None))
-
-
 def _value(task: Task[object], outcome: TaskOk[T] | TaskExit) -> T:
     if not isinstance(outcome, TaskExit):
         return outcome.value
@@ -351,12 +292,15 @@ def _checked(
     operation: str, tasks: Iterable[Task[T]], timeout: Seconds | Policy | None
 ) -> tuple[list[Task[T]], float | None]:
     all_tasks = list(tasks)
-    limit: float | None = 0.0
     for task in all_tasks:
         instance(f"Task.{operation}(tasks)", task, Task)
         task._check(f"{operation}()")
-        limit = task._limit(f"Task.{operation}(timeout)", timeout)
-    return all_tasks, limit
+    default = all_tasks[0]._call_timeout if all_tasks else 0.0
+    return all_tasks, _limit(f"Task.{operation}(timeout)", timeout, default)
+
+
+def _limit(subject: str, timeout: Seconds | Policy | None, default: float) -> float | None:
+    return default if isinstance(timeout, Policy) else seconds_or_none(subject, timeout)
 
 
 async def _wait_all(tasks: list[Task[T]], limit: float | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, 
 from typing import TypeVar, TypeVarTuple, cast, get_args
 
 from stanchion._validate import Seconds, cut, one_of, seconds_or_none, whole_number
-from stanchion.errors import InvalidOptionError, NotInProcessError
+from stanchion.errors import InvalidOptionError
 from stanchion.kernel import PROCESS, Pid, Process, Ref, current_process
 from stanchion.server import POLICY, Policy, Sender
 from stanchion.supervisor._async_stream import OnTimeout, StreamOptions, stream
@@ -131,7 +131,7 @@ class TaskSupervisor(DynamicSupervisor):
         """Run ``function(item)`` for each item, by a linked task each, and yield the outcomes.
 
         Items are pulled, and tasks started, only while somebody asks for the next outcome and fewer than
-        ``max_concurrency`` run. Whoever leaves early, by ``break``, an exception or a cancellation, ends the tasks that
+        ``max_concurrency`` run, or are ready to be taken. Whoever leaves early, by ``break``, an exception or a cancellation, ends the tasks that
         run; ``async with contextlib.aclosing(stream)`` also waits until they have ended.
 
         As the tasks are linked, one that exits abnormally ends the running process, unless that one traps exits; then
@@ -153,20 +153,20 @@ class TaskSupervisor(DynamicSupervisor):
             ``TaskOk(value)``, or ``TaskExit(reason, item)`` when the task exited before its function returned.
 
         Raises:
-            NotInProcessError: the code runs outside of all processes.
             InvalidOptionError: an argument is wrong.
+            NotInProcessError: from the iteration: the code runs outside of all processes.
             TaskTimeoutError: from the iteration; see ``on_timeout``.
             MaxChildrenError: from the iteration: the supervisor has as many children as it may have.
             CallExitError: from the iteration: there is no such supervisor, or no longer.
 
         Cancellation: the tasks that run are killed.
 
-        Source: ``Task.Supervisor.async_stream/4`` of Elixir.
+        Source: ``Task.Supervisor.async_stream/4`` of Elixir. There, an ordered stream starts no task while outcomes are
+        ready; here each that is taken makes place for one, so that tasks run while the consumer works.
         """
-        owner = current_process("TaskSupervisor.async_stream()")
         options = _options("async_stream", function, items, max_concurrency, timeout, on_timeout, shutdown)
         options = options._replace(ordered=ordered, linked=True)
-        return stream("TaskSupervisor.async_stream", supervisor, function, items, owner, options)
+        return stream("TaskSupervisor.async_stream", supervisor, function, items, options)
 
     @staticmethod
     def async_stream_nolink(
@@ -188,17 +188,15 @@ class TaskSupervisor(DynamicSupervisor):
         """
         options = _options("async_stream_nolink", function, items, max_concurrency, timeout, on_timeout, shutdown)
         options = options._replace(ordered=ordered, linked=False)
-        return stream("TaskSupervisor.async_stream_nolink", supervisor, function, items, PROCESS.get(), options)
+        return stream("TaskSupervisor.async_stream_nolink", supervisor, function, items, options)
 
     async def _answer(self, children: DynamicChildren, request: object, sender: Sender) -> object:
         if not isinstance(request, StartTask):
             return await super()._answer(children, request, sender)
         run, spec, linked = request
-        if not sender.waiting:
-            return None  # whoever wanted it has been cancelled
         owner = None if run.owner is None else run.owner._process
-        if run.owner is not None and owner is None:
-            return NotInProcessError("TaskSupervisor.async_()", ended=repr(run.owner))
+        if not sender.waiting or (run.owner is not None and owner is None):
+            return None  # whoever wanted it has been cancelled, or has ended
         pid = await children.start(spec)
         # It is there, for it has not taken its first step.
         run.begin(cast("Process", cast("Pid", pid)._process), owner if linked else None)

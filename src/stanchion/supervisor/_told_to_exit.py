@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any
 
-from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Pid, Process, own
+from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Process, own
 
 
 class ToldToExit(Exception):  # noqa: N818  # a signal, which never leaves the supervisor
@@ -17,9 +17,20 @@ class ToldToExit(Exception):  # noqa: N818  # a signal, which never leaves the s
         self.reason: ExitReason = reason
 
 
-# The last envelope of each live supervisor's last look: what is in its mailbox up to there holds no order. Without this,
-# a start would take the longer, the more requests and exits wait behind it.
-_seen: Final[dict[Pid, Envelope]] = {}
+class _Look:
+    """What a supervisor owns that has looked into its mailbox: up to where that held no order.
+
+    Without it, a start would take the longer, the more requests and exits wait behind it.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        # The last envelope that it saw; None when there was none.
+        self.last: Envelope | None = None
+
+    def release(self) -> None:
+        """See ``Owned.release``: what is found by its owner needs nothing to be gone with it."""
 
 
 def order_to_exit(supervisor: Process) -> ExitReason | None:
@@ -29,35 +40,30 @@ def order_to_exit(supervisor: Process) -> ExitReason | None:
     """
     reason: ExitReason | None = None
     queue = supervisor.mailbox.queue
-    seen = _seen.get(supervisor.pid)
+    look = _look_of(supervisor)
     # Backwards, and not from an index on: envelopes are withdrawn meanwhile, and then what is behind them moves up. If
-    # `seen` itself is gone, this looks at all of them once more.
+    # the last one itself is gone, this looks at all of them once more.
     for envelope in reversed(queue):
-        if envelope is seen:
+        if envelope is look.last:
             break
         kind, message, _ = envelope
         if kind == STOP:
             reason = message  # type: ignore[assignment]  # a STOP carries an exit reason
         elif kind == INFO and isinstance(message, Exit) and message.pid is supervisor.parent:
             reason = message.reason
-    if reason is None and queue:
-        if seen is None:
-            own(supervisor, _Look(supervisor.pid))
-        _seen[supervisor.pid] = queue[-1]
+    if reason is None:
+        look.last = queue[-1] if queue else None
     return reason
 
 
-class _Look:
-    """What a supervisor owns that has looked."""
-
-    __slots__ = ("_pid",)
-
-    def __init__(self, pid: Pid) -> None:
-        self._pid = pid
-
-    def release(self) -> None:
-        """Forget how far it has looked; the kernel calls this when it exits."""
-        del _seen[self._pid]
+def _look_of(supervisor: Process) -> _Look:
+    # It is among the first things that a supervisor owns, so this takes no time.
+    for thing in supervisor.owned or ():
+        if isinstance(thing, _Look):
+            return thing
+    look = _Look()
+    own(supervisor, look)
+    return look
 
 
 async def done_unless_told(supervisor: Process, work: asyncio.Future[Any], limit: float | None = None) -> bool:

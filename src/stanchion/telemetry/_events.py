@@ -31,7 +31,11 @@ PROCESS_EXIT: Final = Event(
     ("stanchion", "process", "exit"),
     "A process ended.",
     {"unhandled": "messages left in its mailbox"},
-    {**_PROCESS, "reason": "the exit reason"},
+    {
+        **_PROCESS,
+        "reason": "the exit reason",
+        "heard": "whether anybody hears of it: by a link or a monitor, or who waits for an answer",
+    },
 )
 PROCESS_RUNAWAY: Final = Event(
     ("stanchion", "process", "runaway"),

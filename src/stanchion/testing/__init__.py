@@ -9,9 +9,11 @@ adds is control: virtual time, the order in which ready processes run, and fault
 from __future__ import annotations
 
 from stanchion._public import show_public_path
-from stanchion.testing._down import InjectedCrash, assert_down, crash
+from stanchion.testing._down import assert_down, crash
+from stanchion.testing._exits import InjectedCrash
 from stanchion.testing._faults import Fault, crash_on, delay, drop, duplicate
-from stanchion.testing._isolated import LeftoverError, run_isolated
+from stanchion.testing._isolated import run_isolated
+from stanchion.testing._left import LeftoverError
 from stanchion.testing._patterns import ANYTHING
 from stanchion.testing._perform import perform
 from stanchion.testing._probe import Probe

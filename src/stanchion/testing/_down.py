@@ -9,14 +9,10 @@ import traceback
 from stanchion._validate import Seconds, cut, instance, seconds
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import STOP, ExitReason, Pid, Ref, current_node, find, wait_exit
-from stanchion.testing._exits import reason_of
+from stanchion.testing._exits import InjectedCrash, reason_of
 from stanchion.testing._patterns import ANYTHING, matches, told
 from stanchion.testing._quiet import wait_quiet
 from stanchion.testing._virtual_time import VirtualTimeLoop
-
-
-class InjectedCrash(Exception):  # noqa: N818  # it stands for any error of the process's own
-    """What a process crashes with when a test makes it crash and says nothing else."""
 
 
 async def assert_down(ref: Ref, reason: object = ANYTHING, *, timeout: Seconds = 1.0) -> ExitReason:

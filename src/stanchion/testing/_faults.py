@@ -16,7 +16,7 @@ from typing import ClassVar, Final, Protocol, Self, cast
 from stanchion._validate import Seconds, cut, instance, seconds, whole_number
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import Node, Pid, Process, Ref, current_node, find
-from stanchion.testing._down import InjectedCrash
+from stanchion.testing._exits import InjectedCrash
 from stanchion.testing._faulty_mailbox import Post, Verb, post_of
 from stanchion.testing._patterns import ANYTHING, matches, told
 from stanchion.testing._seeded import SeededLoop

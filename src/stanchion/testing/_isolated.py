@@ -8,13 +8,11 @@ import gc
 from asyncio import _unregister_task  # what asyncio documents for those who extend it
 from collections.abc import Callable, Coroutine
 from functools import partial
-from types import CoroutineType
 from typing import Any, Final, TypeVar, cast
 
 from stanchion import Node
-from stanchion._validate import cut
-from stanchion.kernel import Process
 from stanchion.testing._exits import Exits
+from stanchion.testing._left import Left, LeftoverError
 from stanchion.testing._seeded import SeededLoop
 from stanchion.testing._virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -22,20 +20,6 @@ _T = TypeVar("_T")
 
 _SETTLING_TURNS: Final = 10_000
 _CANCELLATIONS: Final = 3
-
-
-class LeftoverError(AssertionError):
-    """A test left something behind.
-
-    Attributes:
-        leftovers: What, and how to mend it; one text for each.
-    """
-
-    def __init__(self, leftovers: list[str]) -> None:
-        super().__init__(
-            "expected a test that leaves nothing behind, got\n" + "\n".join(f"- {text}" for text in leftovers)
-        )
-        self.leftovers = leftovers
 
 
 def run_isolated(
@@ -52,8 +36,9 @@ def run_isolated(
     This is what the pytest plugin does with each test that takes the fixture ``node``; call it for other test runners,
     and to try many seeds.
 
-    When the function is done, the node is left, which stops its processes as a program's end would. Then there must be
-    no task, no process that had to be killed, and no exception that nobody read.
+    When the function is done, the node is left, which stops its processes as a program's end would, and ends its timers.
+    That must go without an error, and leave no task. There must be no exception that nobody read, no crash that nobody
+    heard of, and no process that held several monitors of another one which it could not end any more.
 
     Args:
         test: The function.
@@ -90,10 +75,10 @@ def run_isolated(
     if node is None:
         clock = VirtualClock() if isinstance(loop, VirtualTimeLoop) else None
         node = Node("test", clock=clock, block_threshold=None, seed=seed)
-    exits, left = Exits(node), _Left()
+    left = Left(Exits(node))
     try:
         with asyncio.Runner(debug=debug, loop_factory=lambda: loop) as runner:
-            result = runner.run(_run(node, test, args, exits, left))
+            result = runner.run(_run(node, test, args, left))
     except BaseException as error:
         gc.collect()
         if left.texts:
@@ -105,21 +90,20 @@ def run_isolated(
     return result
 
 
-async def _run(
-    node: Node, test: Callable[..., Coroutine[Any, Any, _T]], args: tuple[object, ...], exits: Exits, left: _Left
-) -> _T:
+async def _run(node: Node, test: Callable[..., Coroutine[Any, Any, _T]], args: tuple[object, ...], left: Left) -> _T:
     __tracebackhide__ = True
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(left.unread)
-    processes: list[Process] = []
     if isinstance(loop, VirtualTimeLoop):
         loop.on_stuck = partial(left.stuck, cast("asyncio.Task[Any]", asyncio.current_task()))
     try:
         async with node:
             try:
-                return await test(*args)
+                result = await test(*args)
+                left.look_inside(node)
+                return result
             finally:
-                processes = list(node.processes.values())
+                left.begin_to_stop(node)
     except asyncio.CancelledError:
         if left.waiting is None:
             raise
@@ -128,7 +112,7 @@ async def _run(
         if isinstance(loop, VirtualTimeLoop):
             loop.on_stuck = None
         await _settle(loop)  # a task that only has to take its last steps is not left behind
-        left.look(processes, exits)
+        left.look_around(other_tasks())
         await _end_tasks(loop)
 
 
@@ -143,97 +127,14 @@ async def _settle(loop: asyncio.AbstractEventLoop) -> None:
 async def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel the tasks that are left; those that go on all the same are not to keep the loop from closing."""
     for _ in range(_CANCELLATIONS):
-        for task in _other_tasks():
+        for task in other_tasks():
             task.cancel()
         await _settle(loop)
-    for task in _other_tasks():
+    for task in other_tasks():
         _unregister_task(task)
 
 
-def _other_tasks() -> list[asyncio.Task[Any]]:
+def other_tasks() -> list[asyncio.Task[Any]]:
     """Return every task but the running one, in an order that is always the same."""
     current = asyncio.current_task()
     return sorted((task for task in asyncio.all_tasks() if task is not current), key=lambda task: task.get_name())
-
-
-class _Left:
-    """What a test left behind."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self._tasks: list[asyncio.Task[Any]] = []
-        # Who waits for what will never come, once that is so.
-        self.waiting: str | None = None
-
-    def stuck(self, test: asyncio.Task[Any]) -> None:
-        """End a test in which everybody waits, and for nothing that could still come; the loop calls this."""
-        tasks = sorted(asyncio.all_tasks(asyncio.get_running_loop()), key=lambda task: task.get_name())
-        self.waiting = (
-            "expected a test that comes to an end, got one in which everybody waits for somebody else"
-            + "".join(
-                f"\n- {'the test' if task is test else f'task {task.get_name()!r}'} waits at {_where(task)}"
-                for task in tasks
-            )
-        )
-        test.cancel()
-
-    def unread(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take note of an exception that nobody read; the loop calls this."""
-        task, error = context.get("task"), context.get("exception")
-        if task is None:
-            where = context.get("future") or context.get("handle") or ""
-            text = f"an exception that nobody read: {error!r} ({context['message']}) {where}"
-            self.texts.append(f"{text}\n  Fix: await what raised it, or catch it there.")
-        elif task not in self._tasks:  # else it was told already
-            self.texts.append(
-                f"a task that nobody keeps: {task!r} ({context['message']})\n  Fix: keep it, and await it."
-            )
-
-    def look(self, processes: list[Process], exits: Exits) -> None:
-        """Look around when the node has been left.
-
-        Args:
-            processes: Who lived when the test was done.
-            exits: Why they ended.
-        """
-        for runaway in exits.runaways:
-            self.texts.append(
-                f"a task that runs on: {runaway}\n  Fix: let CancelledError pass, and do not wait in a finally."
-            )
-        for process in processes:
-            # Nobody but the node kills a process that no other started.
-            if process.parent is None and exits.reasons.get(process.pid) == "killed":
-                self.texts.append(
-                    f"a process that had to be killed: {process!r} did not stop when the node told it to\n"
-                    "  Fix: let its handlers and its terminate() come to an end, or raise Node(shutdown_timeout=)."
-                )
-            self.texts.extend(_held_by(process))
-        self._tasks = _other_tasks()
-        for task in self._tasks:
-            if not any(task is process.task for process in processes):
-                self.texts.append(
-                    f"a task: {task.get_name()!r}, which waits at {_where(task)}\n"
-                    "  Fix: await it; or cancel it, and await that. What it waits for may be a reply that nobody gives."
-                )
-
-
-def _held_by(process: Process) -> list[str]:
-    """Say what an ended process still holds, which would be the runtime's own fault."""
-    held = {
-        "links": process.links,
-        "monitors": process.held_monitors,
-        "watchers": process.watchers,
-        "replies": process.deferred,
-        "timers or keys": process.owned,
-    }
-    return [f"{what} of {process!r}, which has ended: {cut(value)}" for what, value in held.items() if value]
-
-
-def _where(task: asyncio.Task[Any]) -> str:
-    """Return where a task waits, from the outermost await to the innermost."""
-    places: list[str] = []
-    waiting: object = task.get_coro()
-    while isinstance(waiting, CoroutineType) and waiting.cr_frame is not None:
-        places.append(f"{waiting.cr_frame.f_code.co_filename}:{waiting.cr_frame.f_lineno}")
-        waiting = waiting.cr_await
-    return " > ".join(places) or "its start"

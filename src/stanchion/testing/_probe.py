@@ -14,6 +14,7 @@ from stanchion.kernel import (
     CALL,
     PROCESS,
     STOP,
+    SYSTEM,
     Envelope,
     Exit,
     ExitReason,
@@ -25,7 +26,7 @@ from stanchion.kernel import (
     current_node,
     run_process,
 )
-from stanchion.server import Sender, reply
+from stanchion.server import GenServer, Sender, answer_system, reply
 from stanchion.testing._patterns import ANYTHING, Anything, matches, told
 
 _T = TypeVar("_T")
@@ -40,7 +41,8 @@ class Probe:
 
     Give its ``pid``, or its name, to the code under test, and ``expect`` what that sends. Casts, calls, plain sends,
     supervised sends and ``Down`` messages come in one order. The probe traps exits, so that the exit of a linked process is
-    a message, too.
+    a message, too. For the functions of sys it is a server: ``replace_state`` gives it the state that ``get_state`` tells,
+    and suspended it takes no message.
 
     Attributes:
         pid: The process.
@@ -63,6 +65,8 @@ class Probe:
         """
         one_of("Probe(ack)", ack, ("accept", "hold"))
         self._holds = ack == "hold"
+        # Whose state the functions of sys tell and replace.
+        self._server = GenServer()
         # What came and was not expected yet, in order.
         self._waiting: list[Envelope] = []
         self._last: Envelope | None = None
@@ -251,6 +255,11 @@ class Probe:
             kind, message, token = envelope
             if kind == STOP:
                 raise ProcessExit(cast("ExitReason", message))
+            if kind == SYSTEM:
+                ended = await answer_system(process, self._server, envelope)
+                if ended is not None:
+                    raise ProcessExit(ended)
+                continue
             if type(message) is Exit and message.pid is None:
                 raise ProcessExit(message.reason)  # the node's order, or the test's; as a server takes it
             if token is not None:

@@ -8,7 +8,8 @@ import inspect
 import os
 import secrets
 import shlex
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -18,12 +19,15 @@ import pytest
 from stanchion import Node
 from stanchion._validate import cut, instance, known_options, whole_number
 from stanchion.errors import InvalidOptionError
-from stanchion.testing._isolated import LeftoverError, run_isolated
+from stanchion.testing._async_fixtures import Promised, check_plain, is_async, promising
+from stanchion.testing._isolated import run_isolated
+from stanchion.testing._left import LeftoverError
 from stanchion.testing._virtual_time import VirtualClock
 
 SEED: Final = "stanchion_seed"
 
 _NODE: Final = pytest.StashKey[Node]()
+_PROMISES: Final = pytest.StashKey[list[Promised]]()
 _SEEDS: Final = 10**9
 _OWN_OPTIONS: Final = ("seed", "seeds", "virtual_time")
 
@@ -108,21 +112,35 @@ def make_node(request: pytest.FixtureRequest, seed: int) -> Node:
         raise InvalidOptionError(
             f"fixture 'node' of {item.name}",
             expected="an async test, around which it is entered",
-            got="a plain one",
-            fix=f"write `async def {item.originalname}(...)`.",
+            got="an async generator" if inspect.isasyncgenfunction(item.obj) else "a plain one",
+            fix=f"write `async def {item.originalname}(...)`, without yield.",
         )
     node = item.stash[_NODE] = _new_node(options_of(item), seed)
     return node
 
 
-def run_test(item: pytest.Function) -> bool | None:
-    """Run an async test in its node; return None when somebody else, hypothesis say, is to do so."""
+@contextmanager
+def promised(fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Have pytest, and whoever else looks at the fixture meanwhile, see a plain one where it is async."""
+    item, function = cast("pytest.Function", request.node), fixturedef.func
+    if not is_async(function):
+        check_plain(fixturedef.argname, {name: request.getfixturevalue(name) for name in fixturedef.argnames})
+        yield
+        return
+    vars(fixturedef)["func"] = promising(function, item.instance, item.stash.setdefault(_PROMISES, []))
+    try:
+        yield
+    finally:
+        vars(fixturedef)["func"] = function
+
+
+@contextmanager
+def made_plain(item: pytest.Function) -> Generator[None, None, None]:
+    """Put a plain function that runs an async test in its node in the place of the test; pytest calls it."""
     fixture = item.stash.get(_NODE, None)
-    if fixture is None and item.get_closest_marker("stanchion") is None:
-        del item.funcargs[SEED]
-        return None  # a fixture of the test's own is called node, too
     function, options, seed = _function_of(item), options_of(item), seed_of(item)
     fresh = [] if fixture is None else [fixture]
+    promises = item.stash.setdefault(_PROMISES, [])
     loop_factory = None if options.virtual_time else asyncio.SelectorEventLoop
 
     @wraps(function)  # hypothesis prints its name, and comes back to it with the next seed
@@ -130,20 +148,48 @@ def run_test(item: pytest.Function) -> bool | None:
         __tracebackhide__ = True
         # Hypothesis comes here once for each example, and a node lives once.
         node = fresh.pop() if fresh else _new_node(options, seed)
-        if fixture is not None:
-            arguments = {name: node if value is fixture else value for name, value in arguments.items()}
+        body = partial(
+            _with_fixtures, partial(function, *args), arguments, promises, {} if fixture is None else {fixture: node}
+        )
         try:
-            run_isolated(partial(function, *args, **arguments), seed=seed, node=node, loop_factory=loop_factory)
+            run_isolated(body, seed=seed, node=node, loop_factory=loop_factory)
             return
         except LeftoverError as error:
             text = str(error)
         pytest.fail(text, pytrace=False)
 
-    if hasattr(item.obj, "hypothesis"):
-        item.obj.hypothesis.inner_test = run
-        return None
-    run(**{name: item.funcargs[name] for name in inspect.signature(function).parameters})
-    return True
+    holder, attribute = (item.obj.hypothesis, "inner_test") if hasattr(item.obj, "hypothesis") else (item, "obj")
+    before = getattr(holder, attribute)
+    setattr(holder, attribute, run)
+    try:
+        yield
+    finally:
+        setattr(holder, attribute, before)
+
+
+async def _with_fixtures(
+    test: Callable[..., Coroutine[Any, Any, None]],
+    arguments: dict[str, object],
+    promises: list[Promised],
+    instead: dict[object, object],
+) -> None:
+    """Run a test with its async fixtures around it, in their order.
+
+    Args:
+        test: The test.
+        arguments: Its arguments, among them promises, and a node that is not this run's.
+        promises: The fixtures.
+        instead: What to pass in the place of others.
+    """
+    __tracebackhide__ = True
+
+    def fulfil(value: object) -> object:
+        return next((real for promise, real in instead.items() if promise is value), value)
+
+    async with AsyncExitStack() as stack:
+        for promise in promises:
+            instead[promise] = await promise.set_up(fulfil, stack)
+        await test(**{name: fulfil(value) for name, value in arguments.items()})
 
 
 def replay_text(item: pytest.Function) -> str:

@@ -176,6 +176,12 @@ ops([Op | Ops]) ->
     end.
 
 op({all, Ops}) -> ops(Ops);
+op({poke, Who, Op}) ->
+    case ets:lookup(table(), {label, Who}) of
+        [] -> ok;
+        [{_, Pid}] when element(1, Op) =:= exit -> exit(Pid, why(element(3, Op)));
+        [{_, Pid}] -> Pid ! {'$do', [Op]}
+    end;
 
 %% Processes
 op({spawn, Label, How, Options}) ->
@@ -284,8 +290,8 @@ op({supervisor, Label, How, Flags, Children}) ->
     end,
     event("supervisor ~s -> ~s", [Label, started(Result)]);
 op({start_child, Who, Child}) ->
-    Result = supervisor:start_child(who(Who), spec(get(ctx), Child)),
-    event("start_child ~s -> ~s", [v(maps:get(id, Child)), started(Result)]);
+    Start = fun() -> started(supervisor:start_child(who(Who), spec(get(ctx), Child))) end,
+    attempt(["start_child ", v(maps:get(id, Child))], Start);
 op({terminate_child, Who, Id}) ->
     attempt(["terminate_child ", v(Id)], fun() -> done(supervisor:terminate_child(who(Who), Id)) end);
 op({restart_child, Who, Id}) ->

@@ -12,15 +12,24 @@ from msgspec import inspect
 
 from stanchion._validate import cut, nearest
 from stanchion.application._config import Tables
-from stanchion.application._environment import with_variables
-from stanchion.application._place import Place, Places, Step
-from stanchion.application._types import at, changed, choices_at, fields_of, items_of, root_of, table_in
+from stanchion.application._config_environment import add_variables
+from stanchion.application._config_place import Place, Places, Step
+from stanchion.application._config_schema import (
+    at,
+    changed,
+    choices_at,
+    fields_of,
+    is_at,
+    items_of,
+    root_of,
+    table_in,
+)
 from stanchion.errors import ApplicationConfigError
 
 _T = TypeVar("_T")
 
 # How msgspec says where: ``$.smtp.towns[2]``, and ``[...]`` for some value of a dict.
-_WHERE: Final = re.compile(r"(?s)(.*?)(?: - at (`key` in )?`\$(.*)`)?")
+_WHERE: Final = re.compile(r"(?s)(.*) - at (`key` in )?`\$(.*)`")
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _MISSING: Final = re.compile(r"Object missing required field `(.+)`")
 _EXPECTED: Final = re.compile(r"Expected (.+?)(?:, got `.+`)?")
@@ -28,7 +37,7 @@ _EXPECTED: Final = re.compile(r"Expected (.+?)(?:, got `.+`)?")
 _WORDS: Final = ((" | null", ""), ("object", "table"), ("`", ""))
 
 
-def typed(cls: type[_T], name: str, found: Tables, environ: Mapping[str, str]) -> _T:
+def config_object(cls: type[_T], name: str, found: Tables, environ: Mapping[str, str]) -> _T:
     """Return an instance of ``cls`` made of the table ``name`` and of the environment, which goes first.
 
     Raises:
@@ -37,15 +46,22 @@ def typed(cls: type[_T], name: str, found: Tables, environ: Mapping[str, str]) -
     """
     places = Places(name, found.source, {})
     table = found.tables.get(name, {})
-    if not isinstance(table, Mapping):
+    if not isinstance(table, dict):
         raise places.error((), expected="a table", got=cut(table))
     root = root_of(cls, name)
-    values = with_variables(cast("Mapping[str, object]", table), root, places, environ)
+    values = cast("dict[str, object]", table)
+    add_variables(values, root, places, environ)
     _check_known(root, values, (), places)
     try:
-        return msgspec.convert(values, cls)
+        return _converted(values, cls)
     except msgspec.ValidationError as error:
         raise _Complaint(str(error), cls, root, values, places).error() from error
+    except Exception as error:  # of the class's own: its __post_init__, or a default_factory
+        raise places.error((), expected=f"values that {cls.__name__} takes", got=repr(error)) from error
+
+
+def _converted(values: object, cls: type[_T]) -> _T:
+    return msgspec.convert(values, cls, str_keys=True)  # in TOML each key is text
 
 
 def _check_known(node: inspect.Type, value: object, place: Place, places: Places) -> None:
@@ -83,8 +99,9 @@ class _Complaint:
 
     def error(self) -> ApplicationConfigError:
         """Return it as an error of ours."""
-        text, of_key, where = cast("re.Match[str]", _WHERE.fullmatch(self._told)).groups()
-        place = self._place(where or "")
+        found = _WHERE.fullmatch(self._told)
+        text, of_key, where = found.groups() if found else (self._told, None, "")
+        place = self._place(where)
         if missing := _MISSING.fullmatch(text):
             return self._missing((*place, missing[1]))
         got = cut(at(self._values, place))
@@ -95,7 +112,7 @@ class _Complaint:
             return self._places.error(place, expected=f"keys that are {words}" if of_key else words, got=got)
         choices = choices_at(self._root, self._values, place)
         if choices:
-            guess = nearest(str(at(self._values, place)), choices)
+            guess = nearest(str(at(self._values, place)), [choice for choice in choices if isinstance(choice, str)])
             one_of = "one of " + ", ".join(map(repr, choices))
             return self._places.error(place, expected=one_of, got=got, fix=f"write {guess!r}." if guess else None)
         # A check of the class's own, in __post_init__ say.
@@ -113,7 +130,7 @@ class _Complaint:
         place: Place = ()
         for key, index in _STEP.findall(where):
             step: Step | None = key or (self._culprit(place) if index == "..." else int(index))
-            if step is None:
+            if step is None or not is_at(self._values, (*place, step)):  # the latter in words of the class's own
                 break
             place += (step,)
         return place
@@ -122,8 +139,8 @@ class _Complaint:
         """Return the key of the value of a dict that alone would have led to the same complaint, if one would."""
         for key, value in cast("dict[Step, object]", at(self._values, place)).items():
             try:
-                msgspec.convert(changed(self._values, place, {key: value}), self._cls)
-            except msgspec.ValidationError as error:
+                _converted(changed(self._values, place, {key: value}), self._cls)
+            except Exception as error:  # perhaps another one, of the class's own
                 if str(error) == self._told:
                     return key
         return None

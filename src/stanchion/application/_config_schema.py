@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from msgspec import inspect
 
-from stanchion.application._place import Place, Step
+from stanchion.application._config_place import Place, Step
 from stanchion.errors import InvalidOptionError
 
 Table = inspect.StructType | inspect.DataclassType | inspect.TypedDictType
@@ -65,25 +65,29 @@ def items_of(node: inspect.Type, value: object) -> Iterator[tuple[Step, inspect.
         elif isinstance(part, inspect.CollectionType) and isinstance(value, list):
             for index, inner in enumerate(cast("list[object]", value)):
                 yield index, part.item_type, inner
+        elif isinstance(part, inspect.TupleType) and isinstance(value, list):
+            for index, (item_type, inner) in enumerate(zip(part.item_types, cast("list[object]", value), strict=False)):
+                yield index, item_type, inner
 
 
 def takes_text(node: inspect.Type) -> bool:
     """Return whether a key takes text."""
-    return bool(choices_of(node)) or any(isinstance(part, _TEXTS) for part in _parts_of(node))
+    choices = any(isinstance(choice, str) for choice in choices_of(node))
+    return choices or any(isinstance(part, _TEXTS) for part in _parts_of(node))
 
 
-def choices_of(node: inspect.Type) -> list[str]:
-    """Return the texts that an enum or a Literal takes."""
+def choices_of(node: inspect.Type) -> list[object]:
+    """Return what an enum or a Literal takes."""
     found: list[object] = []
     for part in _parts_of(node):
         if isinstance(part, inspect.LiteralType):
             found += part.values
         elif isinstance(part, inspect.EnumType):
             found += [member.value for member in part.cls]
-    return [choice for choice in found if isinstance(choice, str)]
+    return found
 
 
-def choices_at(node: inspect.Type, value: object, place: Place) -> list[str]:
+def choices_at(node: inspect.Type, value: object, place: Place) -> list[object]:
     """Return what ``choices_of`` does for the type of what is at a place of the value."""
     for step in place:
         table = table_in(node, value)
@@ -100,6 +104,15 @@ def at(value: object, place: Place) -> object:
     for step in place:
         value = cast("dict[Step, object]", value)[step]
     return value
+
+
+def is_at(value: object, place: Place) -> bool:
+    """Return whether there is something at a place of a value."""
+    try:
+        at(value, place)
+    except (LookupError, TypeError):
+        return False
+    return True
 
 
 def changed(value: object, place: Place, leaf: object) -> object:

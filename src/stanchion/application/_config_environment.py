@@ -10,27 +10,23 @@ from typing import cast
 from msgspec import inspect
 
 from stanchion._validate import nearest
-from stanchion.application._place import Place, Places, shouted
-from stanchion.application._types import Table, fields_of, table_in, takes_text
+from stanchion.application._config_place import Place, Places, shouted
+from stanchion.application._config_schema import Table, fields_of, table_in, takes_text
 from stanchion.errors import ApplicationConfigError
 
 
-def with_variables(
-    table: Mapping[str, object], root: inspect.Type, places: Places, environ: Mapping[str, str]
-) -> dict[str, object]:
-    """Return the table with what the environment says in place of what it said; ``places`` takes note of them.
+def add_variables(values: dict[str, object], root: inspect.Type, places: Places, environ: Mapping[str, str]) -> None:
+    """Put what the environment says into a table; ``places`` takes note of where.
 
     Raises:
         ApplicationConfigError: a variable with the application's prefix stands for no key.
     """
-    values = dict(table)
     prefix = places.variable(()) + "__"
     for variable in sorted(environ):
         if variable.startswith(prefix):
             place = _put(values, root, places, variable, variable.removeprefix(prefix).split("__"), environ[variable])
             if place is not None:
                 places.variables[place] = variable
-    return values
 
 
 def _put(
@@ -41,10 +37,10 @@ def _put(
     for word in words[:-1]:
         key, node = _field(node, values, places, variable, place, word)
         place += (key,)
-        inner = values.get(key, {})
+        inner = values.setdefault(key, {})
         if not isinstance(inner, dict):
             return None  # whoever checks the values will tell
-        values[key] = values = dict(cast("dict[str, object]", inner))
+        values = cast("dict[str, object]", inner)
     key, node = _field(node, values, places, variable, place, words[-1])
     values[key] = _value(node, text)
     return (*place, key)
