@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -353,7 +354,9 @@ async def test_wrong_timeout_for_no_tasks_is_refused_too(verb):
         await verb([], timeout=-1)
 
 
-async def test_crashed_task_is_gone_without_the_collector_when_nobody_holds_it():
+async def test_crashed_task_is_gone_without_the_collector_when_nobody_holds_it(monkeypatch):
+    monkeypatch.setattr(logging.getLogger("stanchion.process"), "disabled", True)  # pytest keeps each record
+
     class Big:
         pass
 
