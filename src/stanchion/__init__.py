@@ -27,7 +27,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from stanchion._node import Node
-from stanchion.application import Application, run
 from stanchion.delivery import (
     Ack,
     Backoff,
@@ -113,6 +112,7 @@ from stanchion.supervisor import (
 )
 
 if TYPE_CHECKING:
+    from stanchion.application import Application, run
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
     from stanchion.messages import Call, Message
     from stanchion.state_machine import StateMachine
@@ -208,11 +208,13 @@ __all__ = [
 
 # Heavier than the runtime, so loaded by whoever uses them.
 _LAZY = {
+    "Application": "stanchion.application",
     "Call": "stanchion.messages",
     "DeadLetter": "stanchion.dead_letters",
     "DeadLetterQueue": "stanchion.dead_letters",
     "Message": "stanchion.messages",
     "StateMachine": "stanchion.state_machine",
+    "run": "stanchion.application",
 }
 
 Node.__module__ = __name__  # where users import it; the other names show their stations

@@ -17,9 +17,8 @@ from stanchion.kernel import (
     BURST,
     CAST,
     INFO,
-    Down,
     Envelope,
-    Exit,
+    Notification,
     Process,
     ProcessExit,
     current_process,
@@ -94,12 +93,8 @@ class Engine:
         """
         process = self._process
         for event, (_, message, token) in (*self._postponed, *self._queue):
-            if token is None and isinstance(event, CastEvent | InfoEvent) and not isinstance(message, Down | Exit):
+            if token is None and isinstance(event, CastEvent | InfoEvent) and not isinstance(message, Notification):
                 undeliverable(process.node, process.pid, event.message, "noproc")
-        messages = process.mailbox.queue
-        left = [envelope for envelope in messages if type(envelope[1]) is not Elapsed]  # a timeout is nobody's message
-        messages.clear()
-        messages.extend(left)
 
     async def begin(self, *args: object) -> Directive:
         """Have init name the first state. It is entered when the starter has been told, as in OTP."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
-from stanchion.kernel import Process, TimerRef
+from stanchion.kernel import Notification, Process, TimerRef
 from stanchion.state_machine._timeouts import UPDATE, AnyTimeout
 
 
+@Notification.register
 class Elapsed:
     """What a timer puts into the mailbox: that a timeout is due."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stanchion.kernel import INFO, Bucket, Process, disown, own
+from stanchion.kernel import INFO, Bucket, Notification, Process, disown, own
 
 if TYPE_CHECKING:
     from stanchion.supervisor._child import Child
 
 
+@Notification.register
 class Retry:
     """A supervisor's message to itself: it is time to start a child again.
 
