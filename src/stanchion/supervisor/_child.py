@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from stanchion.kernel import INFO, Exit, ExitReason, Pid, Process, exit, is_abnormal, wait_exit
 from stanchion.supervisor._child_spec import ChildSpec
+from stanchion.supervisor._requests import ChildCounts, ChildInfo
 from stanchion.supervisor._restart_window import RestartWindow
 from stanchion.supervisor._retry import Retry
 
@@ -38,6 +39,10 @@ class Child:
         """What it does at the moment."""
         return "restarting" if self.retry is not None else "stopped" if self.pid is None else "running"
 
+    def info(self) -> ChildInfo:
+        """Return what ``which_children`` tells of it."""
+        return ChildInfo(self.spec.id, self.pid, self.state, self.spec.type, self.spec.restart)
+
     def wait_for(self, retry: Retry) -> None:
         """Have it wait for a start."""
         self.cancel_retry()
@@ -53,6 +58,13 @@ class Child:
         """Have it begin afresh, as if it had never been restarted."""
         self.restarts = 0
         self.window = None
+
+
+def counts_of(children: Collection[Child]) -> ChildCounts:
+    """Return what ``count_children`` tells of the children of one supervisor."""
+    supervisors = sum(child.spec.type == "supervisor" for child in children)
+    active = sum(child.pid is not None and child.pid.alive for child in children)
+    return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
 
 
 async def stop_children(supervisor: Process, children: Sequence[Child]) -> None:

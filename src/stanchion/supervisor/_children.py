@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from stanchion._validate import nearest
 from stanchion.errors import ChildIdTakenError, ChildNotFoundError, ChildStartError, ChildStateError
 from stanchion.kernel import ExitReason, Pid, Process, is_abnormal
-from stanchion.supervisor._child import Child, stop_children
+from stanchion.supervisor._child import Child, counts_of, stop_children
 from stanchion.supervisor._child_spec import ChildSpec
 from stanchion.supervisor._flags import AutoShutdown, Flags, Strategy, check_significant
 from stanchion.supervisor._requests import ChildCounts, ChildInfo
@@ -173,17 +173,11 @@ class Children:
 
     def infos(self) -> list[ChildInfo]:
         """See ``which_children``."""
-        return [
-            ChildInfo(child.spec.id, child.pid, child.state, child.spec.type, child.spec.restart)
-            for child in self._by_id.values()
-        ]
+        return [child.info() for child in self._by_id.values()]
 
     def counts(self) -> ChildCounts:
         """See ``count_children``."""
-        children = self._by_id.values()
-        supervisors = sum(child.spec.type == "supervisor" for child in children)
-        active = sum(child.pid is not None and child.pid.alive for child in children)
-        return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
+        return counts_of(self._by_id.values())
 
     def spec(self, id: Hashable) -> ChildSpec:
         """See ``get_childspec``."""

@@ -8,7 +8,7 @@ import logging
 
 from stanchion.errors import ChildNotFoundError, ChildStartError, MaxChildrenError
 from stanchion.kernel import ExitReason, Pid, Process, is_abnormal
-from stanchion.supervisor._child import Child, stop_children
+from stanchion.supervisor._child import Child, counts_of, stop_children
 from stanchion.supervisor._child_spec import ChildSpec
 from stanchion.supervisor._flags import check_significant
 from stanchion.supervisor._requests import ChildCounts, ChildInfo
@@ -118,17 +118,11 @@ class DynamicChildren:
 
     def infos(self) -> list[ChildInfo]:
         """See ``which_children``."""
-        return [
-            ChildInfo(child.spec.id, child.pid, child.state, child.spec.type, child.spec.restart)
-            for child in self._by_pid.values()
-        ]
+        return [child.info() for child in self._by_pid.values()]
 
     def counts(self) -> ChildCounts:
         """See ``count_children``."""
-        children = self._by_pid.values()
-        supervisors = sum(child.spec.type == "supervisor" for child in children)
-        active = sum(child.pid is not None and child.pid.alive for child in children)
-        return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
+        return counts_of(self._by_pid.values())
 
     async def add(self, spec: ChildSpec) -> Pid | None:
         """See ``start_child``."""

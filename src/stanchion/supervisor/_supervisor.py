@@ -13,7 +13,7 @@ from stanchion.errors import (
     ChildStateError,
     InvalidOptionError,
 )
-from stanchion.kernel import Exit, ExitReason, Pid, ProcessExit, current_process
+from stanchion.kernel import ExitReason, Pid, ProcessExit, current_process
 from stanchion.server import POLICY, UNHANDLED, GenServer, Sender, Stop
 from stanchion.supervisor._child_spec import ChildSpec, Restart, child_spec
 from stanchion.supervisor._children import Children
@@ -28,7 +28,7 @@ from stanchion.supervisor._requests import (
     TerminateChild,
     WhichChildren,
 )
-from stanchion.supervisor._retry import Retry
+from stanchion.supervisor._supervise import supervise
 from stanchion.supervisor._told_to_exit import ToldToExit
 
 if TYPE_CHECKING:
@@ -128,17 +128,7 @@ class Supervisor(GenServer):
 
     async def handle_info(self, message: object, /) -> object:
         """Restart a child that exited, if its spec says so."""
-        goes_on = True
-        try:
-            if isinstance(message, Exit):
-                goes_on = await self._supervised().after_exit(message.pid, message.reason)
-            elif isinstance(message, Retry):
-                goes_on = await self._supervised().after_wait(message)
-            else:
-                return UNHANDLED
-        except ToldToExit as order:
-            return Stop(order.reason)
-        return None if goes_on else Stop("shutdown")
+        return await supervise(self._supervised(), message)
 
     async def terminate(self, reason: ExitReason, /) -> None:
         """Stop the children, the last one first."""
