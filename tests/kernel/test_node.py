@@ -22,6 +22,7 @@ from stanchion.kernel import (
     wait_exit,
 )
 from stanchion.server import GenServer, call, start, start_link
+from stanchion.testing import VirtualClock
 from tests.kernel.helpers import process_of, quick_node, sleeper, steps
 
 
@@ -341,3 +342,14 @@ def test_node_refuses_wrong_options(options: dict[str, object], text: str) -> No
     with pytest.raises(InvalidOptionError) as caught:
         Node(**options)
     assert str(caught.value) == text
+
+
+def test_clock_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidOptionError) as error:
+        Node(clock=3)
+    assert str(error.value) == (
+        "Node(clock): expected a Clock, which has monotonic(), time() and call_at(), or None, got 3"
+    )
+    with pytest.raises(InvalidOptionError) as error:
+        Node(clock=VirtualClock)
+    assert str(error.value).endswith("\nFix: pass an instance: VirtualClock().")

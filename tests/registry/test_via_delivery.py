@@ -65,6 +65,38 @@ async def test_send_waits_for_a_process_and_even_for_the_registry_to_come_back()
         assert (bool(delivery), delivery.attempts) == (True, 3)
 
 
+class Failing(st.Via):
+    """An address whose directory answers once, and is down from then on."""
+
+    asked = 0
+
+    def whereis(self) -> st.Pid | None:
+        self.asked += 1
+        if self.asked > 1:
+            raise RuntimeError("directory is down")
+        return None
+
+    def register(self, pid: st.Pid) -> None:
+        raise NotImplementedError
+
+    unregister = register
+
+
+async def test_send_to_an_address_that_fails_between_two_attempts_comes_to_an_outcome() -> None:
+    async with new_node():
+        delivery = await st.send_supervised(Failing(), "hello", backoff=STEADY, retries=2, on_error="ignore")
+        assert (delivery.outcome, delivery.attempts) == ("rejected", 3)
+        assert delivery.reason_text == "noproc: RuntimeError('directory is down')"
+
+
+async def test_address_that_fails_at_once_is_the_senders_mistake() -> None:
+    address = Failing()
+    address.asked = 1
+    async with new_node():
+        with pytest.raises(RuntimeError, match="directory is down"):
+            await st.send_supervised(address, "hello", on_error="ignore")
+
+
 async def test_process_does_not_wait_for_itself_by_its_via_address() -> None:
     class Selfish(st.GenServer):
         async def handle_call(self, request: object, sender: st.Sender) -> object:

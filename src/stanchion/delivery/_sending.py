@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from stanchion._validate import cut
 from stanchion.delivery._attempt import REFUSALS, acknowledged, enqueue, recipient
 from stanchion.delivery._delivery import Delivery, Failure, Outcome, Reason
 from stanchion.delivery._options import Options
@@ -91,7 +92,14 @@ class Sending:
         return self._end(Outcome.UNKNOWN if self._handled else Outcome.REJECTED, self.failures[-1][1])
 
     async def _attempt(self) -> Failure | None:
-        process = self.recipient()
+        try:
+            process = self.recipient()
+        except Exception as error:
+            if not self.attempts:
+                raise  # nothing was sent: the mistake is the sender's
+            # A via address that fails now. What was sent before must come to an outcome.
+            self.attempts += 1
+            return REFUSALS["noproc"]._replace(detail=cut(error))
         if process is None:
             self.attempts += 1
             return REFUSALS["noproc"]

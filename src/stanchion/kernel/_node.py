@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
-from stanchion._validate import Seconds, seconds, seconds_or_none, word
+from stanchion._validate import Seconds, cut, seconds, seconds_or_none, word
 from stanchion.errors import InvalidOptionError, NodeStateError
 from stanchion.kernel._clock import Clock, SystemClock
 from stanchion.kernel._context import NODE
@@ -101,7 +101,7 @@ class Node:
             InvalidOptionError: an argument is wrong.
         """
         self.name = word("Node(name)", name)
-        self.clock: Final[Clock] = SystemClock() if clock is None else clock
+        self.clock: Final[Clock] = SystemClock() if clock is None else _checked(clock)
         self.telemetry: Final = Telemetry()
         self.call_timeout = seconds("Node(call_timeout)", call_timeout)
         self.shutdown_timeout: Final = seconds_or_none("Node(shutdown_timeout)", shutdown_timeout)
@@ -274,6 +274,15 @@ class Node:
                 _log.error("%r did not stop within %g s and is killed", process, self.shutdown_timeout)
         self.kill(process)
         await wait_exit(process.pid, timeout=None)
+
+
+def _checked(clock: Clock) -> Clock:
+    needed = ("monotonic", "time", "call_at")
+    if not isinstance(clock, type) and all(callable(getattr(clock, name, None)) for name in needed):
+        return clock
+    fix = f"pass an instance: {clock.__name__}()." if isinstance(clock, type) else None
+    expected = "a Clock, which has monotonic(), time() and call_at(), or None"
+    raise InvalidOptionError("Node(clock)", expected=expected, got=cut(clock), fix=fix)
 
 
 class _ExitDeadline:
