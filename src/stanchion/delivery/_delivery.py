@@ -38,7 +38,7 @@ class Reason(StrEnum):
     OVERFLOW = "overflow"
     """Its mailbox was full."""
     TIMEOUT = "timeout"
-    """No ack came in time. A message that still waited in the mailbox, or was postponed, was taken back, and is known not processed."""
+    """No ack came in time. One that still waited in the mailbox, or was postponed, is taken back: known not processed."""
     DOWN = "down"
     """The process exited; a message that still waited in its mailbox is known not processed."""
     REFUSED = "refused"

@@ -42,7 +42,7 @@ from stanchion.kernel._names import (
     whereis,
 )
 from stanchion.kernel._node import Node, Service
-from stanchion.kernel._owned import Owned, disown, own
+from stanchion.kernel._owned import Owned, disown, own, owned_of
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import BURST, Process
 from stanchion.kernel._run import run_process, was_cancelled
@@ -105,6 +105,7 @@ __all__ = [
     "log_lost",
     "monitor",
     "own",
+    "owned_of",
     "read_timer",
     "receive",
     "register",

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from stanchion.kernel._process import Process
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("stanchion.process")
 
@@ -33,6 +35,14 @@ def disown(process: Process, thing: Owned) -> None:
         owned.pop(thing, None)
         if not owned:
             process.owned = None  # an emptied dict would keep its table
+
+
+def owned_of(process: Process, kind: type[_T]) -> _T | None:
+    """Return the first thing of this class that a process owns, or None."""
+    for thing in process.owned or ():
+        if isinstance(thing, kind):
+            return thing
+    return None
 
 
 def release_owned(process: Process) -> None:

@@ -10,17 +10,9 @@ from typing import TypeVar
 
 from stanchion._validate import cut, nearest
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Process, Ref, current_node, find
+from stanchion.kernel import Ref, current_node, find, owned_of
 
 _T = TypeVar("_T")
-
-
-def table_in(process: Process, kind: type[_T]) -> _T | None:
-    """Return the table of this kind that a process owns, or None."""
-    for thing in process.owned or ():
-        if isinstance(thing, kind):
-            return thing
-    return None
 
 
 def find_table(ref: Ref, kind: type[_T], subject: str, what: str) -> _T | None:
@@ -40,7 +32,7 @@ def find_table(ref: Ref, kind: type[_T], subject: str, what: str) -> _T | None:
     process = None if pid is None else pid._process
     if process is None:
         return None
-    table = table_in(process, kind)
+    table = owned_of(process, kind)
     if table is None and not process.starting:
         raise InvalidOptionError(
             subject, expected=f"a running {what}", got=f"{process!r}, which is none", fix=_suggestion(ref, kind)
@@ -73,5 +65,5 @@ def _suggestion(ref: Ref, kind: type[object]) -> str | None:
         return None
     names = current_node("").names
     holders = {name: pid._process for name in names.all() if (pid := names.get(name)) is not None}
-    guess = nearest(ref, [name for name, process in holders.items() if process and table_in(process, kind)])
+    guess = nearest(ref, [name for name, process in holders.items() if process and owned_of(process, kind)])
     return f"write {guess!r}." if guess else None

@@ -43,10 +43,14 @@ class Child:
         """Return what ``which_children`` tells of it."""
         return ChildInfo(self.spec.id, self.pid, self.state, self.spec.type, self.spec.restart)
 
-    def wait_for(self, retry: Retry) -> None:
-        """Have it wait for a start."""
+    def put_off(self, supervisor: Process, *, failure: object = None, delay: float = 0.0) -> None:
+        """Have it wait for its next start, until the supervisor has heard what else came, or for ``delay`` seconds."""
         self.cancel_retry()
-        self.retry = retry
+        self.retry = Retry(supervisor, self, failure)
+        if delay:
+            self.retry.post_later(delay)
+        else:
+            self.retry.post()
 
     def cancel_retry(self) -> None:
         """Have it wait for no start."""

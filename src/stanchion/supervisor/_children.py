@@ -93,9 +93,7 @@ class Children:
             return await self._leave(child)
         group = await self._stop_group(child)
         if delay:
-            retry = Retry(self._process, child)
-            child.wait_for(retry)
-            retry.post_later(delay)
+            child.put_off(self._process, delay=delay)
         else:
             await self._start_again(group)
         return True
@@ -136,9 +134,7 @@ class Children:
                 await start_process(self._process, child)
             except ChildStartError as error:
                 _log.warning("%s", error)
-                retry = Retry(self._process, child, error.reason)
-                child.wait_for(retry)
-                retry.post()
+                child.put_off(self._process, failure=error.reason)
                 return
 
     def _shuts_down(self, child: Child) -> bool:

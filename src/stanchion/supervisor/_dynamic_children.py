@@ -89,9 +89,7 @@ class DynamicChildren:
             child.cancel_retry()
             del self._by_pid[child.key]  # nobody could start it again
         elif delay:
-            retry = Retry(self._process, child)
-            child.wait_for(retry)
-            retry.post_later(delay)
+            child.put_off(self._process, delay=delay)
         else:
             await self._start_again(child)
         return True
@@ -101,9 +99,7 @@ class DynamicChildren:
             await start_process(self._process, child)
         except ChildStartError as error:
             _log.warning("%s", error)
-            retry = Retry(self._process, child, error.reason)
-            child.wait_for(retry)
-            retry.post()
+            child.put_off(self._process, failure=error.reason)
             return
         del self._by_pid[child.key]
         self._keep(child)

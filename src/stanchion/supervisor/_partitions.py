@@ -8,7 +8,7 @@ from zlib import crc32
 
 from stanchion._validate import cut
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Pid, Ref, Via, find
+from stanchion.kernel import Pid, Ref, Via, find, owned_of
 
 
 class Partitions:
@@ -86,12 +86,10 @@ def find_partitions(subject: str, supervisor: Ref) -> Partitions | None:
     process = None if pid is None else pid._process
     if process is None:
         return None
-    for thing in process.owned or ():
-        if isinstance(thing, Partitions):
-            return thing
-    if process.starting:
-        return None
-    raise no_partition_supervisor(subject, supervisor)
+    partitions = owned_of(process, Partitions)
+    if partitions is None and not process.starting:
+        raise no_partition_supervisor(subject, supervisor)
+    return partitions
 
 
 def no_partition_supervisor(subject: str, supervisor: Ref) -> InvalidOptionError:

@@ -131,8 +131,9 @@ class TaskSupervisor(DynamicSupervisor):
         """Run ``function(item)`` for each item, by a linked task each, and yield the outcomes.
 
         Items are pulled, and tasks started, only while somebody asks for the next outcome and fewer than
-        ``max_concurrency`` run, or are ready to be taken. Whoever leaves early, by ``break``, an exception or a cancellation, ends the tasks that
-        run; ``async with contextlib.aclosing(stream)`` also waits until they have ended.
+        ``max_concurrency`` run, or are ready to be taken. Whoever leaves early, by ``break``, an exception or a
+        cancellation, ends the tasks that run; ``async with contextlib.aclosing(stream)`` also waits until they have
+        ended.
 
         As the tasks are linked, one that exits abnormally ends the running process, unless that one traps exits; then
         it is a ``TaskExit`` among the outcomes, and no ``Exit`` message comes.
@@ -164,8 +165,9 @@ class TaskSupervisor(DynamicSupervisor):
         Source: ``Task.Supervisor.async_stream/4`` of Elixir. There, an ordered stream starts no task while outcomes are
         ready; here each that is taken makes place for one, so that tasks run while the consumer works.
         """
-        options = _options("async_stream", function, items, max_concurrency, timeout, on_timeout, shutdown)
-        options = options._replace(ordered=ordered, linked=True)
+        options = _options(
+            "async_stream", function, items, max_concurrency, ordered, timeout, on_timeout, shutdown, linked=True
+        )
         return stream("TaskSupervisor.async_stream", supervisor, function, items, options)
 
     @staticmethod
@@ -186,8 +188,17 @@ class TaskSupervisor(DynamicSupervisor):
 
         Source: ``Task.Supervisor.async_stream_nolink/4`` of Elixir.
         """
-        options = _options("async_stream_nolink", function, items, max_concurrency, timeout, on_timeout, shutdown)
-        options = options._replace(ordered=ordered, linked=False)
+        options = _options(
+            "async_stream_nolink",
+            function,
+            items,
+            max_concurrency,
+            ordered,
+            timeout,
+            on_timeout,
+            shutdown,
+            linked=False,
+        )
         return stream("TaskSupervisor.async_stream_nolink", supervisor, function, items, options)
 
     async def _answer(self, children: DynamicChildren, request: object, sender: Sender) -> object:
@@ -227,9 +238,12 @@ def _options(
     function: object,
     items: object,
     max_concurrency: int,
+    ordered: bool,
     timeout: Seconds | Policy | None,
     on_timeout: OnTimeout,
     shutdown: TaskShutdown,
+    *,
+    linked: bool,
 ) -> StreamOptions:
     """Check the arguments of a stream."""
     operation = f"TaskSupervisor.{name}"
@@ -239,9 +253,9 @@ def _options(
     one_of(f"{operation}(on_timeout)", on_timeout, get_args(OnTimeout))
     return StreamOptions(
         whole_number(f"{operation}(max_concurrency)", max_concurrency, at_least=1),
-        ordered=True,
+        ordered=ordered,
         timeout=timeout if isinstance(timeout, Policy) else seconds_or_none(f"{operation}(timeout)", timeout),
         on_timeout=on_timeout,
         shutdown=checked_shutdown(f"{operation}(shutdown)", shutdown),
-        linked=True,
+        linked=linked,
     )

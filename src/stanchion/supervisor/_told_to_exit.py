@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Process, own
+from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Process, own, owned_of
 
 
 class ToldToExit(Exception):  # noqa: N818  # a signal, which never leaves the supervisor
@@ -58,11 +58,10 @@ def order_to_exit(supervisor: Process) -> ExitReason | None:
 
 def _look_of(supervisor: Process) -> _Look:
     # It is among the first things that a supervisor owns, so this takes no time.
-    for thing in supervisor.owned or ():
-        if isinstance(thing, _Look):
-            return thing
-    look = _Look()
-    own(supervisor, look)
+    look = owned_of(supervisor, _Look)
+    if look is None:
+        look = _Look()
+        own(supervisor, look)
     return look
 
 
