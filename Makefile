@@ -8,7 +8,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CODE   := $(wildcard src tests examples bench docs)
 
 # These must be covered to the last line and branch.
-COVERED := kernel server state_machine registry supervisor application dead_letters delivery testing
+COVERED := kernel server state_machine registry supervisor application storage breakers dead_letters outbox \
+  delivery testing
 comma   := ,
 space   := $(subst ,, )
 
@@ -16,11 +17,11 @@ DEV  := $(VENV)/.stamp-dev
 DOCS := $(VENV)/.stamp-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help all demo test test-uvloop coverage stress lint format types bench bench-peers bench-profile docs build clean
+.PHONY: help all demo test test-uvloop coverage stress crash lint format types bench bench-peers bench-profile docs build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo 'Variables: PYTHON=python3.12 (set-up), EVENTS=FILE (demo), ARGS="..." (test, stress, bench)'
+	@echo 'Variables: PYTHON=python3.12 (set-up), EVENTS=FILE (demo), ARGS="..." (test, stress, crash, bench)'
 
 all: lint types test docs ## Everything that must be green
 
@@ -40,6 +41,9 @@ test-uvloop: $(DEV) ## Run the tests on uvloop
 
 stress: $(DEV) ## Run the long tests: many rounds in random order
 	@$(BIN)/pytest -n auto -rs -m stress --timeout 600 $(ARGS)
+
+crash: $(DEV) ## Kill processes by hundreds, and look for what they lost
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 lint: $(DEV) ## Check style and spelling
 	@$(BIN)/ruff check $(CODE)

@@ -41,6 +41,10 @@ BUDGETS: Final = {
         Budget("call, 100 callers", "1/s", "ratio", "more", 0.4, 0.8, "Queue and Future, 100 callers"),
         Budget("send_supervised, 1 sender", "1/s", "ratio", "more", 0.45, 0.6, "Queue and Future, 1 caller"),
         Budget("send_supervised, 100 senders", "1/s", "ratio", "more", 0.3, 0.5, "Queue and Future, 100 callers"),
+        Budget("send_supervised, 1 sender, attached", "1/s", "ratio", "more", 0.45, 0.6, "Queue and Future, 1 caller"),
+        Budget(
+            "send_supervised, 100 senders, attached", "1/s", "ratio", "more", 0.3, 0.5, "Queue and Future, 100 callers"
+        ),
         Budget("telemetry, nobody attached", "%", "value", "less", 3.0, 1.0, ""),
         Budget("spawn and stop, plain", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
         Budget("start and stop, GenServer", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
@@ -50,8 +54,22 @@ BUDGETS: Final = {
         Budget("end a node of 100,000 GenServers", "1/s", "ratio", "more", 0.5, 0.8, "tasks, cancelled and gathered"),
         Budget("monitor and demonitor", "1/s", "value", "more", 400_000, 1_000_000, ""),
         Budget("monitor and demonitor, 100,000 held", "1/s", "value", "more", 400_000, 1_000_000, "none held"),
+        Budget("outbox on SQLite, 1 producer", "1/s", "ratio", "more", 0.3, 0.5, "sqlite3, batches of 1"),
+        Budget("outbox on SQLite, 50 producers", "1/s", "ratio", "more", 0.3, 0.5, "sqlite3, batches of 50"),
+        Budget("outbox on SQLite, 500 producers", "1/s", "ratio", "more", 0.3, 0.5, "sqlite3, batches of 500"),
+        Budget("outbox on PostgreSQL, 1 producer", "1/s", "ratio", "more", 0.3, 0.5, "asyncpg, batches of 1"),
+        Budget("outbox on PostgreSQL, 50 producers", "1/s", "ratio", "more", 0.3, 0.5, "asyncpg, batches of 50"),
+        Budget("outbox on PostgreSQL, 500 producers", "1/s", "ratio", "more", 0.3, 0.5, "asyncpg, batches of 500"),
         Budget("dead letters stored", "1/s", "ratio", "more", 0.4, 0.7, "sqlite3, batches of 100"),
         Budget("retry pass, 100 of 100,000 due", "ms", "ratio", "less", 2.0, 1.2, "100 of 100 due"),
+        Budget("list the newest, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
+        Budget("list by state, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
+        Budget("list by recipient, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
+        Budget("list by reason, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
+        Budget("list by type, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
+        Budget("list by time, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
+        Budget("retry pass, 100 of 1,000,000 due", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000 due"),
+        Budget("purge, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
         Budget("import stanchion", "ms", "value", "less", 80, 50, "bare Python"),
     )
 }

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,11 +35,13 @@ class Shape(NamedTuple):
         """The statement that inserts a row."""
         return f"INSERT INTO {TABLE} VALUES ({', '.join('?' * len(self.columns))})"
 
-    def rows(self, count: int, **columns: Value) -> Iterable[list[Value]]:
+    def changed(self, values: Mapping[str, Value]) -> list[Value]:
+        """Return the row with other values in some columns."""
+        return [values.get(name, value) for name, value in zip(self.columns, self.row, strict=True)]
+
+    def rows(self, count: int, **values: Value) -> Iterable[list[Value]]:
         """Return rows with ids in growing order, and with the values given for other columns."""
-        row = list(self.row)
-        for name, value in columns.items():
-            row[self.columns.index(name)] = value
+        row = self.changed(values)
         place = self.columns.index("id")
         for number in range(count):
             yield [*row[:place], f"{number:036d}", *row[place + 1 :]]

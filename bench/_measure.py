@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -19,11 +20,13 @@ class Plan(NamedTuple):
         rounds: How often the floor and ours take turns.
         scale: By what the counts are multiplied; less than 1 for a quick look.
         loop: The event loop's name.
+        folder: Where files go; what one subject leaves there, the next one finds.
     """
 
     rounds: int
     scale: float
     loop: str
+    folder: Path
 
     def count(self, full: int) -> int:
         """Return how many to do where a full run does ``full``: a multiple of 100, and at least that."""

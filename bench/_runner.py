@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench._budgets import BUDGETS
 from bench._loops import LOOPS
 from bench._measure import Plan
+from bench._postgres import SERVER
 from bench._row import Row
-from bench._subjects import ON_NO_LOOP, SUBJECTS
+from bench._subjects import ON_POSTGRES, ONCE, SUBJECTS
 
 
-def rows(names: Collection[str], loops: Collection[str], *, quick: bool) -> Iterator[Row]:
+def rows(names: Collection[str], loops: Sequence[str], *, quick: bool) -> Iterator[Row]:
     """Measure and yield one row after the other.
 
     Args:
@@ -22,17 +25,20 @@ def rows(names: Collection[str], loops: Collection[str], *, quick: bool) -> Iter
         loops: On which loops; a subject that has nothing to do with loops is measured once.
         quick: Whether to only look if everything runs; such figures mean nothing.
     """
-    for name in BUDGETS:
-        for loop in loops:
-            if name in names:
-                yield _row(name, loop, quick=quick)
-            if name in ON_NO_LOOP:
-                break
+    with TemporaryDirectory(prefix="stanchion-bench-") as folder:
+        for name in BUDGETS:
+            if name not in names:
+                continue
+            if name in ON_POSTGRES and not SERVER:
+                print(f"{name}: left out, for STANCHION_TEST_POSTGRES is not set", file=sys.stderr, flush=True)
+                continue
+            for loop in loops[:1] if name in ONCE else loops:
+                yield _row(name, loop, Path(folder), quick=quick)
 
 
-def _row(name: str, loop: str, *, quick: bool) -> Row:
+def _row(name: str, loop: str, folder: Path, *, quick: bool) -> Row:
     print(f"{name} ({loop}) …", file=sys.stderr, flush=True)
-    plan = Plan(rounds=1, scale=0.02, loop=loop) if quick else Plan(rounds=11, scale=1.0, loop=loop)
+    rounds, scale = (1, 0.02) if quick else (11, 1.0)
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        figures = runner.run(SUBJECTS[name](plan))
-    return Row.of(BUDGETS[name], "" if name in ON_NO_LOOP else loop, figures)
+        figures = runner.run(SUBJECTS[name](Plan(rounds, scale, loop, folder)))
+    return Row.of(BUDGETS[name], "" if name in ONCE else loop, figures)

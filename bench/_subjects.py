@@ -7,8 +7,23 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
 
-from bench import calls, casts, dead_letters, idle, imports, memory, monitors, processes, retry_pass, sends, telemetry
+from bench import (
+    calls,
+    casts,
+    dead_letters,
+    idle,
+    imports,
+    many_letters,
+    memory,
+    monitors,
+    outbox,
+    processes,
+    retry_pass,
+    sends,
+    telemetry,
+)
 from bench._measure import Figures, Plan
+from stanchion.telemetry import EVENTS
 
 SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]] = {
     "cast": casts.measure,
@@ -16,6 +31,8 @@ SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]]
     "call, 100 callers": partial(calls.measure, callers=100),
     "send_supervised, 1 sender": partial(sends.measure, senders=1),
     "send_supervised, 100 senders": partial(sends.measure, senders=100),
+    "send_supervised, 1 sender, attached": partial(sends.measure, senders=1, attached=EVENTS),
+    "send_supervised, 100 senders, attached": partial(sends.measure, senders=100, attached=EVENTS),
     "telemetry, nobody attached": telemetry.measure,
     "spawn and stop, plain": processes.measure_plain,
     "start and stop, GenServer": processes.measure_servers,
@@ -25,10 +42,20 @@ SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]]
     "end a node of 100,000 GenServers": idle.measure,
     "monitor and demonitor": monitors.measure,
     "monitor and demonitor, 100,000 held": monitors.measure_held,
+    "outbox on SQLite, 1 producer": partial(outbox.measure_on_sqlite, producers=1),
+    "outbox on SQLite, 50 producers": partial(outbox.measure_on_sqlite, producers=50),
+    "outbox on SQLite, 500 producers": partial(outbox.measure_on_sqlite, producers=500),
+    "outbox on PostgreSQL, 1 producer": partial(outbox.measure_on_postgres, producers=1),
+    "outbox on PostgreSQL, 50 producers": partial(outbox.measure_on_postgres, producers=50),
+    "outbox on PostgreSQL, 500 producers": partial(outbox.measure_on_postgres, producers=500),
     "dead letters stored": dead_letters.measure,
     "retry pass, 100 of 100,000 due": retry_pass.measure,
+    **{name: partial(many_letters.measure, work=work) for name, work in many_letters.WORK.items()},
     "import stanchion": imports.measure,
 }
 
-ON_NO_LOOP: Final = {"import stanchion"}
-"""What has nothing to do with event loops, and is measured once."""
+ONCE: Final = {*many_letters.WORK, "import stanchion"}
+"""What has little or nothing to do with event loops, and is measured once, on the first one."""
+
+ON_POSTGRES: Final = {name for name in SUBJECTS if "PostgreSQL" in name}
+"""What is left out where ``STANCHION_TEST_POSTGRES`` names no server."""

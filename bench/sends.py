@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from time import perf_counter
 
 from bench import _floors
@@ -13,12 +14,15 @@ from stanchion import Node
 from stanchion.delivery import send_supervised
 from stanchion.kernel import Pid
 from stanchion.server import start
+from stanchion.telemetry import Event
 
 
-async def measure(plan: Plan, senders: int) -> Figures:
-    """Measure confirmed sends per second."""
+async def measure(plan: Plan, senders: int, attached: Collection[Event] = ()) -> Figures:
+    """Measure confirmed sends per second, with a handler that does nothing attached to some events, or to none."""
     trips = plan.count(20_000)
-    async with Node():
+    async with Node() as node:
+        for event in attached:
+            node.telemetry.attach(event, _heard)
         counter = await start(Counter)
         return await in_turns(
             lambda: _floors.round_trips(trips, senders), lambda: sends(counter, trips, senders), plan.rounds
@@ -36,3 +40,7 @@ async def sends(counter: Pid, trips: int, senders: int) -> float:
     began = perf_counter()
     await asyncio.gather(*(sender() for _ in range(senders)))
     return trips / (perf_counter() - began)
+
+
+def _heard(event: Event, measurements: Mapping[str, float], metadata: Mapping[str, object]) -> None:
+    pass

@@ -93,6 +93,17 @@ def profile_table() -> str:
     return "\n".join([head + "--:|" * len(profiles), *rows])
 
 
+def crash_table() -> str:
+    """Return what ``python -m tests.crash`` came to, as Markdown: a line for each campaign."""
+    head = "| | store | kills | promises | under way | handled again | promises broken |\n|---|---|--:|--:|--:|--:|--:|"
+    return "\n".join([head, *(_campaign(line) for line in _figures("crash"))])
+
+
+def _campaign(line: dict[str, Any]) -> str:
+    counts = (line["kills"], line["promised"], line["undecided"], line["duplicates"], len(line["problems"]))
+    return f"| {line['target']} | {line['store']} | " + " | ".join(f"{count:,}" for count in counts) + " |"
+
+
 def _budget(row: dict[str, Any]) -> str:
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
@@ -116,6 +127,7 @@ def _figures(name: str) -> list[dict[str, Any]]:
 TABLES: Mapping[str, Callable[[], str]] = {
     "<!-- events -->": events_table,
     "<!-- figures: bench -->": budgets_table,
+    "<!-- figures: crash -->": crash_table,
     "<!-- figures: peers -->": peers_table,
     "<!-- figures: profile -->": profile_table,
 }

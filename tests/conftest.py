@@ -25,11 +25,13 @@ import os
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from blockbuster import BlockBuster
 from hypothesis import settings
+
+from tests.postgres import PostgresServer, schema_in
 
 # Debug mode and coverage make the time of one example meaningless.
 settings.register_profile("stanchion", settings(), deadline=None)
@@ -104,7 +106,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     if not isinstance(item, pytest.Function) or not _runs_in_node(item) or _may_block(item):
         return (yield)
-    blockbuster = BlockBuster()
+    blockbuster = _blockbuster()
     blockbuster.activate()
     try:
         return (yield)
@@ -115,6 +117,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def _runs_in_node(item: pytest.Function) -> bool:
     """Say whether the plugin of stanchion.testing runs a test."""
     return "stanchion_seed" in item.fixturenames and _coroutine_function(item) is not None
+
+
+def _blockbuster() -> BlockBuster:
+    """Return what makes blocking calls in the loop fail."""
+    blockbuster = BlockBuster()
+    for function in blockbuster.functions.values():
+        # asyncpg looks for a password file and for certificates when it connects.
+        function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
+        # Alembic has a thread, and in it a loop that nobody else waits for.
+        function.can_block_in("stanchion/storage/_schema.py", {"upgrade", "known_revisions"})
+    return blockbuster
 
 
 def _may_block(item: pytest.Function) -> bool:
@@ -138,7 +151,7 @@ def _run_async_test(
 ) -> None:
     unread: list[str] = []
     leftovers: list[str] = []
-    blockbuster = BlockBuster()
+    blockbuster = _blockbuster()
 
     async def body() -> None:
         loop = asyncio.get_running_loop()
@@ -178,7 +191,7 @@ def webhooks() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def require_service() -> Callable[[str], str]:
-    """Return ``require_service(name)``: the URL of an external server from ``STANCHION_<NAME>_URL``.
+    """Return ``require_service(name)``: the URL of an external server from ``STANCHION_TEST_<NAME>``.
 
     Without it the test skips, or fails where ``STANCHION_REQUIRE_SERVICES=1``.
     """
@@ -186,13 +199,37 @@ def require_service() -> Callable[[str], str]:
 
 
 def _service_url(name: str) -> str:
-    variable = f"STANCHION_{name.upper()}_URL"
-    if url := os.environ.get(variable):
-        return url
-    message = f"no {name}: {variable} is not set"
+    variable = f"STANCHION_TEST_{name.upper()}"
+    return os.environ.get(variable) or _missing(f"no {name}: {variable} is not set")
+
+
+def _missing(message: str) -> NoReturn:
     if os.environ.get("STANCHION_REQUIRE_SERVICES") == "1":
         pytest.fail(f"{message}, and STANCHION_REQUIRE_SERVICES=1", pytrace=False)
     pytest.skip(message)
+
+
+@pytest.fixture
+def postgres_url() -> Generator[str]:
+    """Return the URL of a PostgreSQL schema of the test's own, in the database of ``STANCHION_TEST_POSTGRES``."""
+    with schema_in(_service_url("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[PostgresServer]:
+    programs = PostgresServer.find_programs()
+    if programs is None:
+        _missing("no initdb and pg_ctl: install PostgreSQL's server")
+    with PostgresServer.made(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres(_own_postgres: PostgresServer) -> PostgresServer:
+    """Return a PostgreSQL server of our own, which runs and which the test may stop."""
+    _own_postgres.start()
+    return _own_postgres
 
 
 @pytest.fixture(autouse=True)

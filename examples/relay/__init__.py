@@ -8,10 +8,8 @@ The way of an event, from top to bottom:
     feed.py          the other way in: a JSONL file or standard input
     event.py         what an event is, and what of it is stored
     routing.py       which subscribers want it
-    acceptance.py    hands it to their outboxes, to all or to none: this is what a 202 means
-    backlog.py       what a subscriber was promised; outlives every process, and becomes dead letters at the end
-    outbox.py        sends what is in the backlog, supervised, with retries; what fails becomes a dead letter
-    subscriber.py    POSTs one event at a time to its URL;  http_client.py has the connections
+    acceptance.py    stores it in the outbox, once for each of them: this is what a 202 means
+    subscriber.py    gets it from there, and POSTs one event at a time to its URL;  http_client.py has the connections
     relay.py         the supervision tree of all that
 
 Run it with ``python -m examples.relay --config relay.toml``, and see it at work with ``python -m examples.relay.demo``.

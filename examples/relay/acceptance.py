@@ -1,40 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""Accepting an event: it is handed to the outbox of every subscriber that wants it, or to none."""
+"""Accepting an event: it is stored in the outbox, once for each subscriber that wants it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 import stanchion as st
 from examples.relay.config import SubscriberConfig
 from examples.relay.event import Event
 
-_BACKOFF: Final = st.Backoff(initial=0.05, factor=2.0, maximum=0.5)
-
 
 async def accept(event: Event, subscribers: Sequence[SubscriberConfig]) -> str | None:
-    """Hand an event to the outboxes, and wait until each has taken it down.
-
-    An outbox that is just being restarted is waited for, a second or so.
+    """Store an event for its subscribers, and wait until that is committed.
 
     Returns:
-        None when it is accepted: from here on it will be delivered, or rest in the dead letters. Else why not; then a
-        part of the outboxes may have it all the same, and a source that sends it again makes duplicates there.
+        None when it is accepted: from here on it will be delivered, or rest in the dead letters, even if this program
+        is killed. Else why not; then it may be stored for a part of them all the same, and a source that sends it again
+        makes duplicates there.
     """
-    try:
-        report = await st.broadcast_supervised(
-            [subscriber.outbox for subscriber in subscribers],
-            event,
-            strategy="all_or_nothing",
-            timeout=2.0,
-            retries=4,
-            backoff=_BACKOFF,
-            deadline=5.0,
-            on_error="ignore",
-        )
-    except st.StanchionError as error:  # the node is stopping, say
-        return str(error)
-    if report:
-        return None
-    return "; ".join(f"{delivery.recipient}: {delivery.reason_text}" for delivery in report.failed)
+    # Asked for together, so that they share a commit.
+    results = await asyncio.gather(*(_store(event, subscriber) for subscriber in subscribers), return_exceptions=True)
+    for result in results:
+        if isinstance(result, st.StanchionError):  # the disk is full, or the node is stopping
+            return str(result)
+        if isinstance(result, BaseException):
+            raise result
+    return None
+
+
+async def _store(event: Event, subscriber: SubscriberConfig) -> st.Delivery:
+    return await st.send_supervised(
+        subscriber.name,
+        event,
+        durable=True,
+        timeout=subscriber.ack_timeout,
+        retries=subscriber.retries,
+        backoff=st.Backoff(initial=subscriber.initial, maximum=subscriber.maximum),
+        deadline=None,  # retries and timeouts bound it
+        metadata={"event": event.type, "source": event.source, "id": event.id},
+    )

@@ -7,9 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from examples.relay.routing import Pattern, parse_pattern
 from examples.relay.toml_table import ConfigError, Table
+
+IN_FLIGHT: Final = 8
+"""Events of one subscriber that are being sent, or wait for a retry, at once; others wait in the outbox."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +39,11 @@ class SubscriberConfig:
     retries: int = 5
     initial: float = 0.5
     maximum: float = 30.0
-    in_flight: int = 8
-    backlog: int = 1000
-
-    @property
-    def outbox(self) -> str:
-        """The name of the process that sends to this subscriber."""
-        return f"{self.name}.outbox"
 
     @property
     def ack_timeout(self) -> float:
-        """How long one attempt may take: those before it in the mailbox, and its own POST."""
-        return self.timeout * (self.in_flight + 1)
+        """How long one attempt may take: its own POST, and those before it, from the outbox and of dead letters."""
+        return self.timeout * 2 * IN_FLIGHT
 
     def wants(self, event_type: str) -> bool:
         """Return whether an event of this type goes to this subscriber."""
@@ -70,7 +67,7 @@ class RelayConfig:
     subscribers: tuple[SubscriberConfig, ...]
     host: str = "127.0.0.1"
     port: int = 8080
-    dead_letters: str = "sqlite:///relay.db"
+    database: str = "sqlite:///relay.db"
     max_body: int = 1_048_576
     max_requests: int = 100
     read_timeout: float = 10.0
@@ -121,7 +118,7 @@ def _relay(table: Table, default: RelayConfig) -> RelayConfig:
         default,
         host=host,
         port=port,
-        dead_letters=table.text("dead_letters", default.dead_letters),
+        database=table.text("database", default.database),
         max_body=table.whole("max_body", default.max_body, at_least=1),
         max_requests=table.whole("max_requests", default.max_requests, at_least=1),
         read_timeout=table.seconds("read_timeout", default.read_timeout),
@@ -174,8 +171,6 @@ def _subscriber(name: str, table: Table, environ: Mapping[str, str]) -> Subscrib
         retries=table.whole("retries", default.retries, at_least=0),
         initial=table.seconds("initial", default.initial),
         maximum=table.seconds("maximum", default.maximum),
-        in_flight=table.whole("in_flight", default.in_flight, at_least=1),
-        backlog=table.whole("backlog", default.backlog, at_least=1),
     )
     table.end()
     return config

@@ -55,8 +55,7 @@ class Feed:
         try:
             async for number, line in read_lines(self._path, self._relay.config.max_body):
                 await self._take(number, line)
-            for backlog in self._relay.backlogs.values():
-                await backlog.wait_below(1)
+            await self._relay.node.outbox.wait_empty()
         except Exception as error:  # noqa: BLE001 - whatever it is, a relay without a door has nothing to do
             reason = error
         await st.stop(TOP, reason, timeout=None)
@@ -70,9 +69,6 @@ class Feed:
             _log.warning("%s:%d: skipped: %s", self._path, number, event)
             return
         subscribers = self._relay.config.matching(event.type)
-        for subscriber in subscribers:
-            # No faster than the slowest can: a file has time.
-            await self._relay.backlogs[subscriber.name].wait_below(subscriber.backlog)
         while (problem := await accept(event, subscribers)) is not None:
             _log.warning("%s:%d: not accepted yet: %s", self._path, number, problem)
             await asyncio.sleep(_PAUSE)

@@ -1,16 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The relay as a whole: its node, and the supervision tree.
-
-    relay_sup                  one_for_one
-    ├── tickets.lane           one_for_one, one per subscriber: its crashes are nobody else's
-    │   ├── tickets            POSTs
-    │   └── tickets.outbox     sends to the one above, with a linked sender for each event
-    ├── audit.lane
-    │   └── …
-    └── ingress                HTTP; started last and stopped first
-
-What must outlive every process is no process: the backlogs, the connections, the dead letters, the listening socket.
-"""
+"""The supervision tree, and what outlives its processes: outbox and dead letters, connections, the listening socket."""
 
 from __future__ import annotations
 
@@ -19,12 +8,14 @@ from collections.abc import Mapping
 from typing import Final
 
 import stanchion as st
-from examples.relay.backlog import Backlog
-from examples.relay.config import RelayConfig, SubscriberConfig
+from examples.relay.config import IN_FLIGHT, RelayConfig, SubscriberConfig
 from examples.relay.http_client import HttpClient
 from examples.relay.ingress import Ingress
-from examples.relay.outbox import Outbox
 from examples.relay.subscriber import Subscriber
+from stanchion.dead_letters import SqlStore
+from stanchion.delivery import OutboxDelivery, Redelivery
+from stanchion.outbox import Outbox
+from stanchion.storage import database_of
 from stanchion.supervisor import ChildSpec
 
 _NAME: Final = "relay"
@@ -33,7 +24,7 @@ TOP: Final = f"{_NAME}_sup"
 
 
 class Relay:
-    """What outlives the processes of a relay: its node, its backlogs, its connections, its dead letters.
+    """What outlives the processes of a relay: its node, its connections, its database.
 
     Args:
         config: How it is configured.
@@ -42,30 +33,31 @@ class Relay:
     Attributes:
         config: How it is configured.
         letters: The dead-letter queue.
-        backlogs: What each subscriber was promised, by its name.
         node: The node to run on; not entered yet.
     """
 
     def __init__(self, config: RelayConfig, *, block_threshold: float | None = 0.25) -> None:
         self.config = config
         again = config.redelivery
+        database = database_of(config.database)
         self.letters = st.DeadLetterQueue(
-            config.dead_letters,
+            SqlStore(database),
             backoff=st.Backoff(initial=again.initial, maximum=again.maximum),
             max_attempts=again.attempts,
         )
-        self.backlogs = {
-            subscriber.name: Backlog(subscriber.name, subscriber.backlog, self.letters)
-            for subscriber in config.subscribers
-        }
+        outbox = Outbox(database, per_recipient=IN_FLIGHT)
+        slowest = max(subscriber.ack_timeout for subscriber in config.subscribers)
         self._http = HttpClient()
         self.node = st.Node(
             _NAME,
-            dead_letters=self.letters,
-            # A redelivery waits this long for its outcome: long enough for the slowest subscriber.
-            call_timeout=max(subscriber.ack_timeout for subscriber in config.subscribers),
             block_threshold=block_threshold,
-            services=[*self.backlogs.values(), self._http],
+            services=[
+                self.letters,
+                outbox,
+                self._http,
+                Redelivery(self.letters, per_recipient=IN_FLIGHT, timeout=slowest),
+                OutboxDelivery(outbox),
+            ],
         )
 
     def application(self, *doors: ChildSpec) -> st.Application:
@@ -83,30 +75,17 @@ class Relay:
 
     async def health(self) -> Mapping[str, object]:
         """Return what ``GET /health`` tells: how much is under way, and how many letters are in which state."""
+        # In this order: an event that moves from the one to the other meanwhile is in both, and never in none.
+        waiting = await self.node.outbox.count()
         stats = await self.letters.stats()
         return {
-            "backlog": {name: len(backlog) for name, backlog in self.backlogs.items()},
+            "outbox": {subscriber.name: waiting.get(subscriber.name, 0) for subscriber in self.config.subscribers},
             "dead_letters": {"waiting": stats.waiting + stats.retrying, "exhausted": stats.exhausted},
         }
 
-    async def wait_settled(self) -> None:
-        """Wait until every event is delivered, or is a dead letter that waits for a person."""
-        for backlog in self.backlogs.values():
-            await backlog.wait_below(1)
-        while True:
-            seen = self.letters.changes
-            stats = await self.letters.stats()
-            if not stats.waiting + stats.retrying:
-                return
-            await self.letters.wait_changed(seen)
-
     def _lane(self, subscriber: SubscriberConfig) -> ChildSpec:
-        children = [
-            st.child_spec(Subscriber, subscriber, self._http, name=subscriber.name),
-            st.child_spec(Outbox, subscriber, self.backlogs[subscriber.name], name=subscriber.outbox),
-        ]
         return st.supervisor_spec(
-            children,
+            [st.child_spec(Subscriber, subscriber, self._http, name=subscriber.name)],
             name=f"{subscriber.name}.lane",
             max_restarts=self.config.max_restarts,
             max_seconds=self.config.max_seconds,

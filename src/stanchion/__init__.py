@@ -12,9 +12,12 @@ The way of a message through the package, from top to bottom:
     registry/        finding processes by more than a name: Registry, ProcessGroups
     supervisor/      who restarts it: child_spec, strategies, dynamic and task supervisors
     application/     what runs: trees with a name and a configuration, run
+    storage/         where what is durable is kept: SQLite or PostgreSQL, schemas, commits
+    breakers/        when not to try: circuit breakers
     dead_letters/    where the undeliverable rests: the queue, its stores
+    outbox/          what was promised to be delivered: durable messages, in a database until that is done
     delivery/        getting it there: supervised send, broadcast, redelivery
-    _node.py         the node that users make: the kernel's, with a dead-letter queue
+    _node.py         the node that users make: the kernel's, with a database, dead letters and an outbox
     testing/         the test kit: virtual time, seeded orders, probes, faults
     cli/             the command line
 
@@ -27,24 +30,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from stanchion._node import Node
+from stanchion.breakers import BreakerPolicy, CircuitBreaker
 from stanchion.delivery import (
     Ack,
     Backoff,
     BroadcastReport,
+    CreditSender,
     Delivery,
     MessageInfo,
     Outcome,
     Reason,
     broadcast_supervised,
+    credits,
     message_info,
     send_supervised,
+    write_message,
 )
 from stanchion.errors import StanchionError
 from stanchion.kernel import (
     CallRequest,
+    DedupWindow,
     Down,
     Exit,
     ExitReason,
+    MailboxPolicy,
     MonitorRef,
     Pid,
     ProcessExit,
@@ -115,6 +124,7 @@ if TYPE_CHECKING:
     from stanchion.application import Application, run
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
     from stanchion.messages import Call, Message
+    from stanchion.outbox import Outbox
     from stanchion.state_machine import StateMachine
 
 __version__ = "0.1.0"
@@ -128,23 +138,29 @@ __all__ = [
     "Ack",
     "Application",
     "Backoff",
+    "BreakerPolicy",
     "BroadcastReport",
     "Call",
     "CallRequest",
     "ChildSpec",
+    "CircuitBreaker",
     "Continue",
+    "CreditSender",
     "DeadLetter",
     "DeadLetterQueue",
+    "DedupWindow",
     "Delivery",
     "Down",
     "DynamicSupervisor",
     "Exit",
     "ExitReason",
     "GenServer",
+    "MailboxPolicy",
     "Message",
     "MessageInfo",
     "MonitorRef",
     "Node",
+    "Outbox",
     "Outcome",
     "PartitionSupervisor",
     "Pid",
@@ -177,6 +193,7 @@ __all__ = [
     "cancel_timer",
     "cast",
     "child_spec",
+    "credits",
     "demonitor",
     "exit",
     "link",
@@ -204,6 +221,7 @@ __all__ = [
     "unregister",
     "wait_exit",
     "whereis",
+    "write_message",
 ]
 
 # Heavier than the runtime, so loaded by whoever uses them.
@@ -213,6 +231,7 @@ _LAZY = {
     "DeadLetter": "stanchion.dead_letters",
     "DeadLetterQueue": "stanchion.dead_letters",
     "Message": "stanchion.messages",
+    "Outbox": "stanchion.outbox",
     "StateMachine": "stanchion.state_machine",
     "run": "stanchion.application",
 }

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from stanchion import kernel
 from stanchion._validate import Seconds, cut
+from stanchion.breakers import BreakerPolicy, Breakers, breakers_of
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Clock, Service
+from stanchion.kernel import DEFAULT_DEDUP, Clock, DedupWindow, Service
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetterQueue
+    from stanchion.outbox import Outbox
+    from stanchion.storage import Database
 
 
 class Node(kernel.Node):
-    """Everything that lives together: processes, names, clock, telemetry, and the dead-letter queue.
+    """Everything that lives together: processes, names, clock, telemetry, dead letters and outbox.
 
     Enter it with ``async with``: the processes that are started inside belong to it, and leaving it stops them all,
-    the latest first, then closes the queue. Code in the block, and in tasks started there, addresses the node's
+    the latest first, then closes what it keeps. Code in the block, and in tasks started there, addresses the node's
     processes by name. Two nodes in one interpreter do not see each other.
 
     Example:
@@ -36,23 +39,33 @@ class Node(kernel.Node):
         self,
         name: str = "node",
         *,
+        database: Database | str | None = None,
         dead_letters: DeadLetterQueue | str | None = None,
         redeliver: bool = True,
+        remember_keys: Seconds | None = None,
         clock: Clock | None = None,
         call_timeout: Seconds = 5.0,
         shutdown_timeout: Seconds | None = 30.0,
         exit_grace: Seconds = 5.0,
         block_threshold: Seconds | None = 0.25,
         seed: int | None = None,
+        dedup: DedupWindow = DEFAULT_DEDUP,
+        breaker: BreakerPolicy | None = None,
         services: Sequence[Service] = (),
     ) -> None:
         """Make a node; nothing runs before ``async with``.
 
         Args:
             name: A word without spaces or dots.
-            dead_letters: A queue, or the URL of its store (``"sqlite:///letters.db"``, ``"memory:"``); None for none.
-                The node opens it first and closes it last.
+            database: Where it keeps what is durable, dead letters and outbox: a database, or its URL
+                (``"sqlite:///app.db"``, ``"postgresql://host/app"``). None for nothing durable but what
+                ``dead_letters`` says.
+            dead_letters: A queue, or the URL of its store (``"sqlite:///letters.db"``, ``"memory:"``); None for the
+                ``database``'s, if there is one. The node opens it first and closes it last.
             redeliver: Whether the node sends waiting letters again when they are due.
+            remember_keys: Seconds for which the ``database`` keeps the idempotency keys of messages that were handled: a
+                supervised send to a lasting address whose key it knows is confirmed, and not sent. None, the default,
+                keeps none: a receiver knows what it has handled itself, until it is restarted.
             clock: Where to read the time; None for the machine's clock.
             call_timeout: Seconds a call or a supervised send waits where the caller gives no timeout.
             shutdown_timeout: Seconds that each process started outside of processes has to stop when the node is
@@ -61,6 +74,10 @@ class Node(kernel.Node):
                 dead, and reported.
             block_threshold: Seconds that a handler may block the event loop before it is reported; None reports none.
             seed: The seed of the jitter, to have the same delays again; None for another one each time.
+            dedup: How many handled messages each process remembers, so that a repeated one is not handled again.
+            breaker: When the circuit breaker opens that each recipient of supervised sends then has; None, the default,
+                for no breakers of recipients: a breaker that opens while a supervisor restarts the recipient rejects
+                what the retries of a send would have delivered.
             services: What else opens with the node, in this order, and closes in reverse.
 
         Raises:
@@ -74,8 +91,16 @@ class Node(kernel.Node):
             exit_grace=exit_grace,
             block_threshold=block_threshold,
             seed=seed,
-            services=[*_letter_services(dead_letters, redeliver), *services],
+            dedup=dedup,
+            services=[*_kept(database, dead_letters, redeliver, remember_keys), *services],
         )
+        if breaker is not None:
+            self.breaker_table = Breakers(self, breaker)
+
+    @property
+    def breakers(self) -> Breakers:
+        """The circuit breakers of the node: those added by name, and those of its recipients."""
+        return breakers_of(self)
 
     @property
     def dead_letters(self) -> DeadLetterQueue:
@@ -95,6 +120,56 @@ class Node(kernel.Node):
                 fix="make it with Node(dead_letters='sqlite:///letters.db').",
             )
         return queue
+
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox: what was sent with ``durable=True`` and is not delivered yet.
+
+        Raises:
+            InvalidOptionError: the node has none.
+        """
+        from stanchion.outbox import Outbox
+
+        outbox = self.service(Outbox)
+        if outbox is None:
+            raise InvalidOptionError(
+                "Node.outbox",
+                expected="a node with an outbox",
+                got=repr(self),
+                fix="make it with Node(database='sqlite:///app.db').",
+            )
+        return outbox
+
+
+def _kept(
+    database: Database | str | None,
+    dead_letters: DeadLetterQueue | str | None,
+    redeliver: bool,
+    remember_keys: Seconds | None,
+) -> list[Service]:
+    """Return what keeps what is durable, and then what sends it."""
+    if database is None:
+        if remember_keys is not None:
+            raise InvalidOptionError(
+                "Node(remember_keys)",
+                expected="a node with a database to keep keys in",
+                got=cut(remember_keys),
+                fix="pass database='sqlite:///app.db' too.",
+            )
+        return _letter_services(dead_letters, redeliver)
+    from stanchion.dead_letters import DeadLetterQueue, SqlStore
+    from stanchion.delivery import OutboxDelivery
+    from stanchion.outbox import Outbox
+    from stanchion.storage import database_of
+
+    if isinstance(database, str):
+        database = database_of(database)
+    elif not all(callable(getattr(database, verb, None)) for verb in ("open", "close", "read", "write", "listen")):
+        raise InvalidOptionError("Node(database)", expected="a database, its URL, or None", got=cut(database))
+    outbox = Outbox(database, remember_keys=remember_keys)
+    letters = DeadLetterQueue(SqlStore(database)) if dead_letters is None else dead_letters
+    queue, *redelivery = _letter_services(letters, redeliver)
+    return [queue, outbox, *redelivery, OutboxDelivery(outbox)]
 
 
 def _letter_services(dead_letters: DeadLetterQueue | str | None, redeliver: bool) -> list[Service]:

@@ -7,10 +7,11 @@ what was expected, what came, and what to write instead.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 from stanchion.errors import InvalidOptionError
 
@@ -144,6 +145,22 @@ def hashable(subject: str, value: Hashable) -> Hashable:
         # Whatever a __hash__ of the user's raises.
         raise InvalidOptionError(subject, expected="something hashable, a string say", got=cut(value)) from error
     return value
+
+
+def is_async(function: object) -> TypeGuard[Callable[..., Awaitable[object]]]:
+    """Whether calling it gives what has to be awaited: an async function, or an object whose ``__call__`` is one."""
+    by_type = getattr(type(function), "__call__", None)  # noqa: B004  # what is wanted is the function itself
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(by_type)
+
+
+def plain_function(subject: str, value: object) -> None:
+    """Raise unless ``value`` can be called, and what it returns need not be awaited.
+
+    Raises:
+        InvalidOptionError: it cannot, or must.
+    """
+    if not callable(value) or is_async(value):
+        raise InvalidOptionError(subject, expected="a plain function", got=cut(value))
 
 
 def callable_or_none(subject: str, value: Callable[..., object] | None) -> None:

@@ -33,18 +33,23 @@
     │   └── TaskStateError                     its result was taken before, or comes as a message
     ├── ApplicationExitError                   an application ended without having been told to
     ├── ApplicationStateError                  the verb does not fit the state of the node's applications
+    ├── CircuitOpenError                       a circuit breaker did not let a call through
     ├── DeliveryError                          a supervised send with on_error="raise" was not confirmed
     ├── MessageEncodeError, MessageDecodeError a message cannot become data, or data a message
-    └── DeadLetterError
-        ├── DeadLetterNotFoundError
-        ├── DeadLetterStateError               the verb does not fit the letter's state
-        ├── DeadLettersClosedError             the queue is not open
-        └── StoreError                         the store failed
-            ├── StoreCorruptError              the file is no database, or is damaged
-            ├── StoreSchemaError               the schema is newer than this version knows
-            ├── StoreFullError                 no room left
-            ├── StoreReadOnlyError             the store cannot be written
-            └── StoreRejectedError             the store works, and cannot keep this one letter
+    ├── DeadLetterError
+    │   ├── DeadLetterNotFoundError
+    │   ├── DeadLetterStateError               the verb does not fit the letter's state
+    │   ├── DeadLettersClosedError             the queue is not open
+    │   ├── BulkError                          a verb on many letters stopped on the way
+    │   └── LetterFileError                    a file of exported letters cannot be read or written
+    ├── OutboxClosedError                      the outbox is not open
+    └── StoreError                             a database, or another store, failed
+        ├── StoreCorruptError                  the file is no database, or is damaged
+        ├── StoreSchemaError                   the schema is newer than this version knows
+        ├── StoreFullError                     no room left
+        ├── StoreReadOnlyError                 the store cannot be written
+        ├── StoreRejectedError                 the store works, and cannot keep this one thing
+        └── StoreUncertainError                it broke during the commit: stored or not, nobody knows
 
 ``ProcessExit`` is not in the tree: it is a signal, derives from BaseException, and is never swallowed.
 
@@ -56,6 +61,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from stanchion.dead_letters import BulkResult
     from stanchion.delivery import Delivery
     from stanchion.kernel import ExitReason, Pid
 
@@ -64,6 +70,7 @@ __all__ = [
     "ApplicationExitError",
     "ApplicationStateError",
     "BadReturnError",
+    "BulkError",
     "CallError",
     "CallExitError",
     "CallOverflowError",
@@ -75,6 +82,7 @@ __all__ = [
     "ChildSpecError",
     "ChildStartError",
     "ChildStateError",
+    "CircuitOpenError",
     "DeadLetterError",
     "DeadLetterNotFoundError",
     "DeadLetterStateError",
@@ -82,6 +90,7 @@ __all__ = [
     "DeliveryError",
     "InvalidOptionError",
     "KeyTakenError",
+    "LetterFileError",
     "MaxChildrenError",
     "MessageDecodeError",
     "MessageEncodeError",
@@ -89,6 +98,7 @@ __all__ = [
     "NoNodeError",
     "NodeStateError",
     "NotInProcessError",
+    "OutboxClosedError",
     "ReceiveError",
     "StanchionError",
     "StartError",
@@ -100,6 +110,7 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreRejectedError",
     "StoreSchemaError",
+    "StoreUncertainError",
     "TaskError",
     "TaskExitError",
     "TaskOwnerError",
@@ -326,18 +337,28 @@ class CallOverflowError(CallError):
 
     Attributes:
         limit: How many messages the mailbox takes.
+        waited: How many seconds the caller stood in line for a place; None when it did not.
+        displaced: Whether the request had a place, and lost it to a newer message.
     """
 
-    def __init__(self, *, target: str, request: str, limit: int) -> None:
+    def __init__(
+        self, *, target: str, request: str, limit: int, waited: float | None = None, displaced: bool = False
+    ) -> None:
+        within = "" if waited is None else f" within {waited:g} s"
+        got = f"a full one ({limit} messages)"
+        if displaced:
+            got += ", where a newer message took its place"
         super().__init__(
             _with_fix(
-                f"call to {target}: expected room in its mailbox for {request}, got a full one ({limit} messages)",
+                f"call to {target}: expected room in its mailbox for {request}{within}, got {got}",
                 "call again later, slow the callers down, or start the process with a larger mailbox=.",
             ),
             target=target,
             request=request,
         )
         self.limit = limit
+        self.waited = waited
+        self.displaced = displaced
 
 
 class CallSelfError(CallError):
@@ -678,6 +699,47 @@ class ApplicationStateError(StanchionError):
         self.verb = verb
 
 
+class CircuitOpenError(StanchionError):
+    """A circuit breaker did not let a call through. Nothing was called or sent.
+
+    Attributes:
+        name: The breaker.
+        state: The state of its circuit: ``"open"``, or ``"half_open"`` while its one probe is under way.
+        reason: Why the circuit came into this state.
+        elapsed: Seconds that it has been in it.
+        last_failure: The last failure of a call through the breaker, as text; None before the first.
+        retry_after: Seconds until a probe is let through; None when it takes something else than time: the end of the
+            probe that is under way, or ``reset()`` after ``trip()``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        state: str,
+        reason: str,
+        elapsed: float,
+        last_failure: str | None,
+        retry_after: float | None,
+    ) -> None:
+        if state == "half_open":
+            got = "one that is half-open, whose probe is under way"
+            fix = "call again when the probe has ended; it goes alone."
+        elif retry_after is None:
+            got = f"one that has been open for {elapsed:.1f} s ({reason})"
+            fix = "close it with breaker.reset() when the cause is gone; no time does."
+        else:
+            got = f"one that has been open for {elapsed:.1f} s ({reason})"
+            fix = f"call again in {retry_after:.1f} s, when a probe is let through, or do without."
+        super().__init__(_with_fix(f"call through circuit breaker {name!r}: expected a closed circuit, got {got}", fix))
+        self.name = name
+        self.state = state
+        self.reason = reason
+        self.elapsed = elapsed
+        self.last_failure = last_failure
+        self.retry_after = retry_after
+
+
 class DeliveryError(StanchionError):
     """A supervised send with ``on_error="raise"`` was not confirmed, or its dead letter could not be stored.
 
@@ -783,8 +845,61 @@ class DeadLettersClosedError(DeadLetterError):
         self.operation = operation
 
 
-class StoreError(DeadLetterError):
-    """The store failed; what was to be written is not stored.
+class BulkError(DeadLetterError):
+    """A verb on many letters stopped on the way; ``__cause__`` is why. What was done stays done.
+
+    Attributes:
+        verb: What was asked for.
+        result: What became of the letters before it stopped.
+        left: How many letters it did not come to.
+    """
+
+    def __init__(self, verb: str, *, result: BulkResult, left: int, cause: Exception) -> None:
+        super().__init__(
+            f"{verb} of selected letters: expected to come to all of them, "
+            f"got a failure with {len(result.done)} done and {left} left: {cause}"
+        )
+        self.verb = verb
+        self.result = result
+        self.left = left
+
+
+class LetterFileError(DeadLetterError):
+    """A file of exported letters cannot be read or written.
+
+    Attributes:
+        file: The file, as text.
+        line: The number of the line that is wrong, from 1; None when it is not about one line.
+    """
+
+    def __init__(self, file: str, *, expected: str, got: str, line: int | None = None, fix: str | None = None) -> None:
+        place = file if line is None else f"{file}, line {line}"
+        super().__init__(_with_fix(f"letters in {place}: expected {expected}, got {got}", fix))
+        self.file = file
+        self.line = line
+
+
+class OutboxClosedError(StanchionError):
+    """The outbox is not open: not yet, or no longer.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation}: expected an open outbox, got a closed one",
+                "use it while the node that owns it runs.",
+            )
+        )
+        self.operation = operation
+
+
+class StoreError(StanchionError):
+    """A store failed, of dead letters or of messages to be sent; what was to be written is not stored.
+
+    Only ``StoreUncertainError`` cannot tell.
 
     Attributes:
         store: The store, as text (a URL without its password).
@@ -812,4 +927,19 @@ class StoreReadOnlyError(StoreError):
 
 
 class StoreRejectedError(StoreError):
-    """The store works, and cannot keep this one letter: it is too large, or its id is taken."""
+    """The store works, and cannot keep this one thing: it is too large, or its id is taken."""
+
+
+class StoreUncertainError(StoreError):
+    """The connection broke during the commit: either all that was written together is stored, or nothing.
+
+    Look it up by its id before you write it again; or write it again, if twice is no harm.
+    """
+
+    def __init__(self, store: str, *, got: str) -> None:
+        super().__init__(
+            store,
+            expected="an answer to the commit",
+            got=got,
+            fix="look whether it is stored; whoever wrote it does not know.",
+        )

@@ -18,6 +18,7 @@ ORDER = (
     "_validate",
     "_public",
     "_backoff",
+    "_ids",
     "messages",
     "telemetry",
     "kernel",
@@ -28,7 +29,10 @@ ORDER = (
     "application",
     "timeouts",
     "monitors",
+    "breakers",
+    "storage",
     "dead_letters",
+    "outbox",
     "delivery",
     "router",
     "scheduler",
@@ -47,7 +51,20 @@ ORDER = (
 
 ONLY = {
     "kernel": {"errors", "_validate", "_public", "telemetry"},
-    "dead_letters": {"errors", "_validate", "_public", "_backoff", "messages", "telemetry", "kernel"},
+    "breakers": {"errors", "_validate", "_public", "_backoff", "telemetry", "kernel"},
+    "storage": {"errors", "_validate", "_public"},
+    "dead_letters": {
+        "errors",
+        "_validate",
+        "_public",
+        "_backoff",
+        "_ids",
+        "messages",
+        "telemetry",
+        "kernel",
+        "storage",
+    },
+    "outbox": {"errors", "_validate", "_public", "_ids", "telemetry", "kernel", "storage", "dead_letters"},
     "coordination": {FRONT, "errors"},
 }
 """Stations that are held to less than what stands before them (or, for public names only, to the front)."""

@@ -22,6 +22,7 @@ PRIVATE_ALLOWED: dict[tuple[str, str], str] = {}
 HEAVY = (
     "alembic",
     "aiosqlite",
+    "asyncpg",
     "libcst",
     "msgspec",
     "ray",

@@ -71,7 +71,7 @@ def process(*args: str, cwd: Path, **options: Any) -> subprocess.CompletedProces
 
 def id_of(number: int) -> str:
     """Return the id of the letter with this number."""
-    return f"019ca{number:03d}-0000-7000-8000-000000000000"
+    return f"019cb{number:03d}-0000-7000-8000-000000000000"
 
 
 def letter(number: int, message: object = "hello", **fields: Any) -> DeadLetter:
@@ -94,15 +94,20 @@ def letter(number: int, message: object = "hello", **fields: Any) -> DeadLetter:
 
 def database(path: Path, *letters: DeadLetter) -> str:
     """Write a database with these letters, and return its URL."""
+    write(f"sqlite:///{path}", *letters)
+    return f"sqlite:///{path}"
+
+
+def write(url: str, *letters: DeadLetter) -> None:
+    """Write these letters to a database."""
 
     async def fill() -> None:
-        store = SqlStore(f"sqlite:///{path}")
+        store = SqlStore(url)
         await store.open()
         await store.write([Write(letter) for letter in letters])
         await store.close()
 
     asyncio.run(fill())
-    return f"sqlite:///{path}"
 
 
 def stored(url: str) -> dict[str, DeadLetter]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Fill, cli, command, environment, letter, states
+from tests.cli.commands import Fill, cli, command, environment, id_of, letter, states, write
+from tests.postgres import execute
 
 
 def test_missing_file_is_not_made_by_a_look_at_it(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_database_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 def test_folder_in_place_of_a_file_is_named_as_such(tmp_path: Path) -> None:
     folder = cli("dlq", "list", "--db", f"sqlite:///{tmp_path}")
     assert folder.exit_code == 1
-    assert folder.stderr.endswith(f"got unable to open database file\nFix: name a file in it: {tmp_path}/letters.db.\n")
+    assert folder.stderr.endswith(f"got unable to open database file\nFix: name a file in it: {tmp_path}/app.db.\n")
 
 
 def on_small_disk(folder: Path, before: str, *args: str, after: str = "true") -> subprocess.CompletedProcess[str]:
@@ -154,10 +156,10 @@ def test_full_disk_is_named_as_such_and_what_was_done_is_told(fill: Fill, tmp_pa
     full = on_small_disk(tmp_path, fill_up, "discard", "--all", "--yes", after="rm disk/filler; cp disk/letters.db* .")
     assert full.returncode == 1
     assert full.stderr.endswith(
-        "error: store sqlite:///disk/letters.db: expected room for the letter, got database or disk is full\n"
+        "error: store sqlite:///disk/letters.db: expected room for what is written, got database or disk is full\n"
         "Fix: make room on the disk or raise max_bytes=, then purge() what is settled.\n"
     )
-    assert states(f"sqlite:///{tmp_path}/letters.db").count("discarded") == full.stdout.count("discarded 019ca") < 59
+    assert states(f"sqlite:///{tmp_path}/letters.db").count("discarded") == full.stdout.count("discarded 019cb") < 59
 
 
 @pytest.mark.parametrize(
@@ -179,3 +181,35 @@ def test_url_that_names_no_database_is_refused(url: str | None, error: str) -> N
     refused = cli("dlq", "list", *(() if url is None else ("--db", url)))
     assert refused.exit_code == 2
     assert error in refused.stderr
+
+
+# --- on a PostgreSQL server ----------------------------------------------------------------------
+
+
+def test_letters_on_a_server_are_seen_to_as_in_a_file(postgres_url: str) -> None:
+    write(postgres_url, letter(1), letter(2))
+    listing = cli("dlq", "list", "--db", postgres_url)
+    assert listing.exit_code == 0
+    assert id_of(2) in listing.stdout
+    discarded = cli("dlq", "discard", id_of(1), "--yes", "--db", postgres_url)
+    assert discarded.exit_code == 0
+    assert states(postgres_url) == ["discarded", "exhausted"]
+
+
+def test_server_that_no_queue_has_been_in_is_left_alone(postgres_url: str) -> None:
+    foreign = cli("dlq", "stats", "--db", postgres_url)
+    assert foreign.exit_code == 1
+    assert foreign.stderr == (
+        f"error: store {postgres_url}: expected a database with dead letters, got one that no dead-letter queue has "
+        "been in\nFix: name the database that your node writes, the one of Node(dead_letters=...); nothing was changed.\n"
+    )
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    assert execute(postgres_url, tables) == []
+
+
+def test_server_that_is_not_there_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    nobody = cli("dlq", "list", "--db", f"postgresql://127.0.0.1:{port}/app")
+    assert nobody.exit_code == 1
+    assert f"expected a server that takes connections at 127.0.0.1:{port}" in nobody.stderr

@@ -97,7 +97,7 @@ def test_error_has_a_traceback_when_it_is_asked_for(fill: Fill) -> None:
 
 
 def test_listing_ends_quietly_when_its_reader_has_gone(fill: Fill, tmp_path: Path) -> None:
-    url = fill(*(letter(0, id=f"019ca000-0000-7000-8000-{number:012}") for number in range(3000)))
+    url = fill(*(letter(0, id=f"019cb000-0000-7000-8000-{number:012}") for number in range(3000)))
     for words in (["dlq", "list", "--all", "--db", url], ["dlq", "list", "--all", "--json", "--db", url]):
         listing = subprocess.Popen(
             command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE

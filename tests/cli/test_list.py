@@ -18,8 +18,8 @@ def test_list_shows_a_row_a_letter_oldest_first(fill: Fill) -> None:
     url = fill(letter(2, recipient="inventory", reason="down", attempt_count=3), letter(1))
     assert cli("dlq", "list", "--db", url).stdout.splitlines() == [
         "ID                                    STATE      RECIPIENT  TYPE  REASON  TRIES  ADDED                NEXT",
-        "019ca001-0000-7000-8000-000000000000  exhausted  mail       data  noproc      0  2026-03-01 12:00:01  -   ",
-        "019ca002-0000-7000-8000-000000000000  exhausted  inventory  data  down        3  2026-03-01 12:00:02  -   ",
+        "019cb001-0000-7000-8000-000000000000  exhausted  mail       data  noproc      0  2026-03-01 12:00:01  -   ",
+        "019cb002-0000-7000-8000-000000000000  exhausted  inventory  data  down        3  2026-03-01 12:00:02  -   ",
     ]
 
 
@@ -101,7 +101,7 @@ def test_list_says_how_to_go_on_when_there_are_more(fill: Fill) -> None:
 
 
 def test_list_shows_every_letter_once_when_it_takes_several_pages(fill: Fill) -> None:
-    url = fill(*(letter(0, id=f"019ca000-0000-7000-8000-{number:012}") for number in range(2500)))
+    url = fill(*(letter(0, id=f"019cb000-0000-7000-8000-{number:012}") for number in range(2500)))
     listed = cli_json("dlq", "list", "--db", url, "--all")
     assert len(set(ids(listed))) == len(ids(listed)) == 2500
     assert len(ids(cli_json("dlq", "list", "--db", url, "--limit", "1500"))) == 1500

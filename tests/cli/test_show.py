@@ -111,19 +111,19 @@ def test_show_reads_a_message_of_a_class_without_the_class(fill: Fill) -> None:
 
 def test_show_takes_the_beginning_of_an_id_when_one_letter_has_it(fill: Fill) -> None:
     url = fill(*map(letter, (1, 20, 21)))
-    assert cli_json("dlq", "show", "019ca001", "--db", url)["id"] == id_of(1)
-    assert cli_json("dlq", "show", "019CA021-0", "--db", url)["id"] == id_of(21)
-    several = cli("dlq", "show", "019ca02", "--db", url)
+    assert cli_json("dlq", "show", "019cb001", "--db", url)["id"] == id_of(1)
+    assert cli_json("dlq", "show", "019CB021-0", "--db", url)["id"] == id_of(21)
+    several = cli("dlq", "show", "019cb02", "--db", url)
     assert several.exit_code == 1
     assert several.stderr == (
-        "error: dead letter '019ca02': expected an id, or a beginning that one id has, got the beginning of "
+        "error: dead letter '019cb02': expected an id, or a beginning that one id has, got the beginning of "
         f"{id_of(20)}, {id_of(21)}\nFix: write more of it; letters that were added together differ late.\n"
     )
 
 
 def test_show_ends_with_1_when_there_is_no_such_letter(fill: Fill) -> None:
     url = fill(letter(1))
-    for id in ("019cb", "019ca0010", "zzz"):
+    for id in ("019cc", "019cb0010", "zzz"):
         missing = cli("dlq", "show", id, "--db", url)
         assert missing.exit_code == 1
         assert missing.stderr == (
@@ -131,3 +131,25 @@ def test_show_ends_with_1_when_there_is_no_such_letter(fill: Fill) -> None:
             "Fix: stanchion dlq list shows the ids; a purged letter is gone.\n"
         )
     assert cli("dlq", "show", "", "--db", url).exit_code == 2
+
+
+def test_show_tells_which_letters_replay_which(fill: Fill) -> None:
+    url = fill(
+        letter(1, state="discarded"), letter(2, state="waiting", replay_of=id_of(1), recipient="inventory"), letter(3)
+    )
+    lines = [line.rstrip() for line in cli("dlq", "show", id_of(2), "--db", url).stdout.splitlines()]
+    place = lines.index("Replays")
+    assert [line.split() for line in lines[place + 1 : place + 4]] == [
+        ["ID", "REPLAY", "OF", "STATE", "RECIPIENT"],
+        [id_of(1), "-", "discarded", "mail"],
+        [id_of(2), id_of(1), "waiting", "inventory"],
+    ]
+    assert cli_json("dlq", "show", id_of(1), "--db", url)["lineage"] == [id_of(1), id_of(2)]
+    assert cli_json("dlq", "show", id_of(3), "--db", url)["lineage"] == [id_of(3)]
+
+
+def test_show_tells_where_the_recipient_crashed(fill: Fill) -> None:
+    trace = 'Traceback (most recent call last):\n  File "shop.py", line 7, in handle_cast\nKeyError: 1'
+    url = fill(letter(1, attempts=(Attempt(NOON, "down", "KeyError(1)", trace), Attempt(NOON + 5, "timeout"))))
+    shown = cli("dlq", "show", id_of(1), "--db", url).stdout
+    assert f"\nWhere the recipient crashed last\n{trace}\n" in shown

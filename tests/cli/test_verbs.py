@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import stanchion as st
-from stanchion.dead_letters import DeadLetterQueue
-from stanchion.errors import StoreFullError
+from stanchion.dead_letters import DeadLetterQueue, SqlStore, Write
+from stanchion.errors import StoreError, StoreFullError
 from tests.cli.commands import NOON, Fill, cli, cli_json, id_of, letter, process, states, stored
 
 SENDS = "The node that runs on this database sends what is due, within its poll interval (1 s by default).\n"
@@ -67,6 +68,7 @@ def test_retry_changes_nothing_when_one_of_the_ids_is_unknown(fill: Fill) -> Non
 
 def test_retried_letter_is_sent_by_the_node_that_runs_on_the_database(fill: Fill, tmp_path: Path) -> None:
     url = fill(letter(1, "hello", recipient="mail"))
+    delivered: asyncio.Future[object]
 
     class Mail(st.GenServer):
         async def handle_cast(self, message: object) -> None:
@@ -80,7 +82,6 @@ def test_retried_letter_is_sent_by_the_node_that_runs_on_the_database(fill: Fill
             await asyncio.to_thread(process, "dlq", "retry", id_of(1), "--db", url, cwd=tmp_path)
             return await asyncio.wait_for(delivered, 10)
 
-    delivered: asyncio.Future[object]
     assert asyncio.run(main()) == "hello"
 
 
@@ -128,7 +129,7 @@ def test_discard_takes_letters_that_nobody_could_send(fill: Fill) -> None:
 
 
 def test_discard_of_many_letters_discards_each(fill: Fill) -> None:
-    url = fill(*(letter(0, id=f"019ca000-0000-7000-8000-{number:012}") for number in range(1200)))
+    url = fill(*(letter(0, id=f"019cb000-0000-7000-8000-{number:012}") for number in range(1200)))
     assert len(cli_json("dlq", "discard", "--all", "--yes", "--db", url)["discarded"]) == 1200
     assert cli_json("dlq", "stats", "--db", url)["discarded"] == 1200
 
@@ -185,7 +186,7 @@ CHANGES = (
     ["retry", "--all"],
     ["replay", "--all"],
     ["discard", "--all"],
-    ["discard", "019ca001"],
+    ["discard", "019cb001"],
     ["purge", "--state", "exhausted"],
 )
 
@@ -224,8 +225,8 @@ def test_verb_wants_to_know_which_letters(fill: Fill, verb: str) -> None:
     for words, problem in [
         ([], "expected ids, a filter such as --reason noproc, or --all, got none of them"),
         (["--reason", ""], "expected ids, a filter such as --reason noproc, or --all, got none of them"),
-        (["019ca001", "--all"], "expected ids, or a filter, got both"),
-        (["019ca001", "--reason", "noproc"], "expected ids, or a filter, got both"),
+        (["019cb001", "--all"], "expected ids, or a filter, got both"),
+        (["019cb001", "--reason", "noproc"], "expected ids, or a filter, got both"),
     ]:
         refused = cli("dlq", verb, *words, "--yes", "--db", url)
         assert refused.exit_code == 2
@@ -242,17 +243,60 @@ def test_verb_refuses_a_state_that_it_cannot_be_done_to(fill: Fill, verb: str, s
 
 def test_verb_tells_what_it_did_when_the_store_fails_on_the_way(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     url = fill(letter(1), letter(2))
+    working_write = SqlStore.write
 
-    async def retry(self: DeadLetterQueue, id: str) -> None:
-        if id == id_of(2):
-            raise StoreFullError(url, expected="room for the letter", got="database or disk is full", fix="make room.")
+    async def write(self: SqlStore, writes: Sequence[Write]) -> list[bool]:
+        if any(write.letter.id == id_of(2) for write in writes):
+            raise StoreFullError(self.name, expected="room", got="database or disk is full", fix="make room.")
+        return await working_write(self, writes)
 
-    monkeypatch.setattr(DeadLetterQueue, "retry", retry)
+    monkeypatch.setattr(SqlStore, "write", write)
     failed = cli("dlq", "retry", "--all", "--yes", "--db", url)
     assert (failed.exit_code, failed.stdout) == (1, f"retried {id_of(1)}\n")
-    assert failed.stderr.endswith(
-        f"error: store {url}: expected room for the letter, got database or disk is full\nFix: make room.\n"
-    )
+    assert failed.stderr.endswith(f"error: store {url}: expected room, got database or disk is full\nFix: make room.\n")
+
+
+def test_purge_tells_what_it_did_when_the_store_fails_on_the_way(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = fill(letter(1, state="delivered"))
+
+    async def remove(self: SqlStore, keys: object) -> list[bool]:
+        raise StoreError(self.name, expected="to work", got="a failure")
+
+    monkeypatch.setattr(SqlStore, "remove", remove)
+    failed = cli("dlq", "purge", "--yes", "--db", url)
+    assert (failed.exit_code, failed.stdout) == (1, "Deleted 0 letters.\n")
+    assert failed.stderr.endswith(f"error: store {url}: expected to work, got a failure\n")
+
+
+async def _retry(url: str, id: str) -> None:
+    async with DeadLetterQueue(url) as queue:
+        await queue.retry(id)
+
+
+def test_verb_leaves_alone_what_changed_while_it_asked(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = fill(letter(1), letter(2))
+
+    def agree(*_: object, yes: bool) -> None:
+        asyncio.run(_retry(url, id_of(2)))
+
+    monkeypatch.setattr("stanchion.cli._dlq_verbs.agree", agree)
+    done = cli("dlq", "discard", "--all", "--db", url)
+    assert (done.exit_code, done.stdout) == (1, f"discarded {id_of(1)}\n")
+    assert done.stderr == f"error: dead letter '{id_of(2)}' changed since it was counted, and was left alone\n"
+    assert states(url) == ["discarded", "waiting"]
+
+
+def test_purge_leaves_alone_what_changed_while_it_asked(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = fill(letter(1), letter(2))
+
+    def agree(*_: object, yes: bool) -> None:
+        asyncio.run(_retry(url, id_of(2)))
+
+    monkeypatch.setattr("stanchion.cli._dlq_verbs.agree", agree)
+    done = cli("dlq", "purge", "--state", "exhausted", "--db", url)
+    assert (done.exit_code, done.stdout) == (0, "Deleted 1 letter.\n")
+    assert done.stderr == "1 letter changed since the count, and stayed.\n"
+    assert states(url) == ["waiting"]
 
 
 # --- stats -----------------------------------------------------------------------------------------

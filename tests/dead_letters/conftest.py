@@ -13,7 +13,9 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/letters.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, url: str) -> Store:
     """What the rules of the queue hold for: each kind of store."""
-    return MemoryStore() if request.param == "memory" else SqlStore(url)
+    if request.param == "memory":
+        return MemoryStore()
+    return SqlStore(url if request.param == "sqlite" else request.getfixturevalue("postgres_url"))

@@ -67,6 +67,7 @@ def letter(
     created_at: float = 100.0,
     updated_at: float = 100.0,
     revision: int = 0,
+    replay_of: str | None = None,
 ) -> DeadLetter:
     """Return a letter whose id sorts by ``number``."""
     return DeadLetter(
@@ -83,4 +84,5 @@ def letter(
         created_at=created_at,
         updated_at=updated_at,
         revision=revision,
+        replay_of=replay_of,
     )

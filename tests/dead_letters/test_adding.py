@@ -153,20 +153,36 @@ async def test_a_letter_keeps_metadata_as_json_data(
         ({"message_id": 7}, "add(message_id): expected text or None, got 7"),
         (
             {"attempts": ["noproc"]},
-            "add(attempts): expected Attempt(seconds, text, text or None), got 'noproc'",
+            "add(attempts): expected Attempt(seconds, text, text or None, text or None), got 'noproc'",
         ),
         (
             {"attempts": [Attempt(1.0, None)]},  # type: ignore[arg-type]
             (
-                "add(attempts): expected Attempt(seconds, text, text or None), "
-                "got Attempt(at=1.0, reason=None, error=None)"
+                "add(attempts): expected Attempt(seconds, text, text or None, text or None), "
+                "got Attempt(at=1.0, reason=None, error=None, traceback=None)"
             ),
         ),
         (
+            {"attempts": [Attempt(1.0, "timeout", None, 7)]},  # type: ignore[arg-type]
+            (
+                "add(attempts): expected Attempt(seconds, text, text or None, text or None), "
+                "got Attempt(at=1.0, reason='timeout', error=None, traceback=7)"
+            ),
+        ),
+        (
+            {"attempts": [Attempt(float("nan"), "timeout")]},
+            (
+                "add(attempts): expected Attempt(seconds, text, text or None, text or None), "
+                "got Attempt(at=nan, reason='timeout', error=None, traceback=None)"
+            ),
+        ),
+        ({"trace": ("a",)}, "add(trace): expected (trace id, span id), got ('a',)"),
+        ({"metadata": 7}, "add(metadata): expected a mapping, got 7"),
+        (
             {"attempts": [Attempt(1.0, "timeout", 7)]},  # type: ignore[arg-type]
             (
-                "add(attempts): expected Attempt(seconds, text, text or None), "
-                "got Attempt(at=1.0, reason='timeout', error=7)"
+                "add(attempts): expected Attempt(seconds, text, text or None, text or None), "
+                "got Attempt(at=1.0, reason='timeout', error=7, traceback=None)"
             ),
         ),
     ],

@@ -256,7 +256,9 @@ async def test_purge_spares_what_changed_lately(store: Store) -> None:
     host.clock.now = 1100.0
     recent = await in_state(letters, "discarded")
     host.clock.now = 1150.0
-    assert await letters.purge(older_than=100) == 1
+    assert await letters.purge({"changed_before": 1000.0}, older_than=100) == 0
+    assert await letters.purge({"changed_before": 1100.0}, older_than=1) == 1
+    assert await letters.purge(older_than=100) == 0
     assert [entry.id for entry in (await letters.list()).entries] == [recent]
     await letters.close()
 
@@ -284,10 +286,10 @@ class CrampedStore(MemoryStore):
 
     room = 7
 
-    async def delete(self, filter: LetterFilter, *, updated_before: float | None, limit: int) -> int:
+    async def delete(self, filter: LetterFilter, *, limit: int) -> int:
         if limit > self.room:
             raise StoreFullError(self.name, expected="room", got="none")
-        return await super().delete(filter, updated_before=updated_before, limit=limit)
+        return await super().delete(filter, limit=limit)
 
 
 async def test_a_purge_takes_smaller_steps_when_the_store_is_full() -> None:

@@ -218,25 +218,6 @@ async def test_a_change_under_way_is_refused_when_the_queue_closes() -> None:
     assert caught.value.operation == "discard"
 
 
-async def test_a_claim_under_way_is_refused_when_the_queue_closes() -> None:
-    class Slow(MemoryStore):
-        async def due(self, now: float, limit: int) -> list[DeadLetter]:
-            await closed.wait()
-            return await super().due(now, limit)
-
-    closed = asyncio.Event()
-    letters = DeadLetterQueue(Slow())
-    await letters.open()
-    await letters.retry(await add(letters, 1))
-    task = asyncio.create_task(letters.claim_due())
-    await settle()
-    await letters.close()
-    closed.set()
-    with pytest.raises(DeadLettersClosedError) as caught:
-        await task
-    assert caught.value.operation == "claim"
-
-
 async def test_nobody_waits_for_ever_when_the_writer_is_cancelled_with_the_loop() -> None:
     store = SlowStore()
     letters = DeadLetterQueue(store, max_pending=1)

@@ -85,8 +85,8 @@ async def test_a_listing_takes_a_filter_or_its_fields_by_name() -> None:
         (
             {"recipientt": "a"},
             (
-                "filter: expected options among state, recipient, reason, message_type, since, until, got 'recipientt'\n"
-                "Fix: write 'recipient'."
+                "filter: expected options among state, recipient, reason, message_type, since, until, changed_before, "
+                "replay_of, got 'recipientt'\nFix: write 'recipient'."
             ),
         ),
         (
@@ -101,6 +101,11 @@ async def test_a_listing_takes_a_filter_or_its_fields_by_name() -> None:
             "filter: state: expected one of 'waiting', 'retrying', 'exhausted', 'delivered', 'discarded', got 7",
         ),
         ({"reason": 7}, "filter: reason: expected text or None, got 7"),
+        ({"replay_of": 7}, "filter: replay_of: expected text or None, got 7"),
+        (
+            {"changed_before": True},
+            "filter: changed_before: expected Unix seconds, or a datetime with a time zone, got True",
+        ),
         ({"since": "today"}, "filter: since: expected Unix seconds, or a datetime with a time zone, got 'today'"),
         (
             {"until": datetime(2024, 1, 1)},  # noqa: DTZ001 - without a zone is what it is about
@@ -231,13 +236,13 @@ async def test_a_subscription_needs_an_open_queue_and_a_buffer() -> None:
         (
             {"store": "sqlit:///x.db"},
             (
-                'dead-letter store: expected a store, or a URL: "sqlite:///letters.db" or "memory:", '
+                'dead-letter store: expected a URL such as "sqlite:///app.db" or "postgresql://host/app" or "memory:", '
                 "got 'sqlit:///x.db'\nFix: did you mean sqlite:?"
             ),
         ),
         (
             {"store": "letters.db"},
-            'dead-letter store: expected a store, or a URL: "sqlite:///letters.db" or "memory:", got \'letters.db\'',
+            'dead-letter store: expected a URL such as "sqlite:///app.db" or "postgresql://host/app" or "memory:", got \'letters.db\'',
         ),
         ({"max_attempts": -1}, "DeadLetterQueue: max_attempts: expected a whole number >= 0, got -1"),
         ({"max_pending": 0}, "DeadLetterQueue: max_pending: expected a whole number >= 1, got 0"),

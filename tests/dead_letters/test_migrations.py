@@ -15,12 +15,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from stanchion.dead_letters import Attempt, DeadLetterQueue, migrations
+from stanchion.dead_letters import Attempt, DeadLetterQueue
+from stanchion.dead_letters.migrations import SCHEMA
 from stanchion.dead_letters.stores import _tables
+from stanchion.storage._schema import known_revisions, upgrade
 
 pytestmark = pytest.mark.allow_blocking("the tests themselves look into the file, as another process would")
 
-REVISION_1 = Path(__file__).with_name("revision_0001.sql")
+REVISION_1, REVISION_2 = (
+    Path(__file__).with_name(f"revision_000{number}.sql").read_text(encoding="utf-8") for number in (1, 2)
+)
 
 
 def schema(path: Path) -> list[str]:
@@ -30,25 +34,25 @@ def schema(path: Path) -> list[str]:
 
 
 def test_the_newest_revision_is_the_one_that_is_written() -> None:
-    folder = Path(migrations.__file__).parent
-    assert ScriptDirectory(str(folder)).get_current_head() == migrations.HEAD
-    assert migrations.known_revisions() == {"0001"}
+    assert ScriptDirectory(str(SCHEMA.folder)).get_current_head() == SCHEMA.head
+    assert known_revisions(SCHEMA) == {"0001", "0002"}
 
 
 def test_the_revisions_together_make_the_table_that_the_store_uses(url: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        migrations.upgrade(connection)
+        upgrade(connection, SCHEMA)
     with engine.begin() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": migrations.VERSION_TABLE})
+        context = MigrationContext.configure(connection, opts={"version_table": SCHEMA.version_table})
         assert compare_metadata(context, _tables.metadata) == []
     engine.dispose()
 
 
-async def test_a_store_that_the_first_revision_wrote_is_opened_as_it_is(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stored", [REVISION_1, REVISION_2], ids=["0001", "0002"])
+async def test_a_store_that_a_release_wrote_is_opened_with_its_letters(url: str, tmp_path: Path, stored: str) -> None:
     path = tmp_path / "letters.db"
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(REVISION_1.read_text(encoding="utf-8"))
+        connection.executescript(stored)
     async with DeadLetterQueue(url) as letters:
         letter = await letters.get("01890a5d-ac96-774b-bcce-b302099a8057")
         assert letter.message() == ("reserve", "A-1", 3)
@@ -63,7 +67,7 @@ async def test_a_new_store_has_the_schema_of_its_revisions(url: str, tmp_path: P
         pass
     stored = tmp_path / "stored.db"
     with closing(sqlite3.connect(stored)) as connection:
-        connection.executescript(REVISION_1.read_text(encoding="utf-8"))
+        connection.executescript(REVISION_2)
     assert schema(tmp_path / "letters.db") == schema(stored)
 
 

@@ -4,27 +4,34 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from stanchion.dead_letters import DeadLetterQueue
+import pytest
+
+from stanchion.dead_letters import DeadLetter, DeadLetterQueue
+from stanchion.dead_letters._claimant import claimant, has_ended
+from stanchion.storage import Owner, this_process
+from tests.dead_letters.support import Host, WallClock
+
+pytestmark = pytest.mark.allow_blocking("the tests themselves look at this process")
 
 T = TypeVar("T")
 
-ADD_FOR_EVER = """
+CLAIM_AND_WAIT = """
 import asyncio, sys
 from stanchion.dead_letters import DeadLetterQueue
 
-async def add(letters):
-    while True:
-        id = await letters.add(recipient="inventory", message="hi", reason="noproc")
-        print(id, flush=True)
-
 async def main():
     async with DeadLetterQueue(sys.argv[1]) as letters:
-        await asyncio.gather(*(add(letters) for _ in range(20)))
+        (letter,) = await letters.claim_due(lease_seconds=3600)
+        print(letters.owner, flush=True)
+        sys.stdin.readline()
 
 asyncio.run(main())
 """
@@ -57,29 +64,6 @@ def inside(url: str, work: Callable[[DeadLetterQueue], Awaitable[T]]) -> T:
     return asyncio.run(main())
 
 
-async def all_ids(letters: DeadLetterQueue) -> set[str]:
-    found: set[str] = set()
-    page = await letters.list(limit=1000)
-    found.update(entry.id for entry in page.entries)
-    while page.next_cursor is not None:
-        page = await letters.list(limit=1000, cursor=page.next_cursor)
-        found.update(entry.id for entry in page.entries)
-    return found
-
-
-def test_every_letter_that_was_reported_survives_kill_9(url: str) -> None:
-    with start(ADD_FOR_EVER, url) as process:
-        assert process.stdout is not None
-        reported = {process.stdout.readline().strip() for _ in range(300)}
-        process.kill()
-        *complete, _ = process.stdout.read().split("\n")
-    reported.update(complete)
-    assert len(reported) >= 300
-    stored = inside(url, all_ids)
-    assert reported <= stored
-    assert len(stored - reported) <= 20  # committed, and killed before they could be reported
-
-
 def test_two_processes_never_claim_the_same_letter(url: str) -> None:
     async def fill(letters: DeadLetterQueue) -> set[str]:
         ids = await asyncio.gather(
@@ -100,3 +84,72 @@ def test_two_processes_never_claim_the_same_letter(url: str) -> None:
         first, second = one.communicate(), two.communicate()
     claims = [first[0].split(), second[0].split()]
     assert sorted(claims[0] + claims[1]) == sorted(ids)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared(request: pytest.FixtureRequest) -> str:
+    """Return the URL of each kind of database that processes can share."""
+    return str(request.getfixturevalue("url" if request.param == "sqlite" else "postgres_url"))
+
+
+async def add_one(letters: DeadLetterQueue) -> str:
+    id = await letters.add(recipient="a", message="hi", reason="noproc")
+    await letters.retry(id)
+    return id
+
+
+async def claim(letters: DeadLetterQueue) -> list[DeadLetter]:
+    return await letters.claim_due()
+
+
+def test_claim_of_a_process_that_was_killed_ends_at_once_and_counts_as_a_failed_attempt(shared: str) -> None:
+    id = inside(shared, add_one)
+    with start(CLAIM_AND_WAIT, shared) as process:
+        assert process.stdout is not None
+        owner = process.stdout.readline().strip()
+        assert inside(shared, claim) == []
+        process.kill()
+    (letter,) = inside(shared, claim)
+    assert (letter.id, letter.redeliveries) == (id, 1)
+    assert [(attempt.reason, attempt.error) for attempt in letter.attempts] == [
+        ("lease_expired", f"{owner} claimed it and neither finished nor released it in time")
+    ]
+
+
+@pytest.mark.parametrize("owner", ["worker-7", "host:1:abcdef", "host:1:abcdef:7:abcdefabcdef"])
+def test_claim_of_somebody_who_cannot_be_looked_up_ends_by_its_time_alone(shared: str, owner: str) -> None:
+    async def claim_as_owner(letters: DeadLetterQueue) -> list[DeadLetter]:
+        return await letters.claim_due(owner=owner)
+
+    inside(shared, add_one)
+    assert len(inside(shared, claim_as_owner)) == 1
+    assert inside(shared, claim) == []
+
+
+class SetClock(WallClock):
+    """All of its times are set."""
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+async def test_queue_looks_again_for_processes_that_are_gone(url: str) -> None:
+    host = Host()
+    host.clock = SetClock(time.time())
+    gone = Owner(this_process().host, os.getpid(), "1")  # the number is used again since
+    async with DeadLetterQueue(url) as other:
+        id = await add_one(other)
+        letters = DeadLetterQueue(url)
+        await letters.open(host)
+        assert await letters.claim_due(room={"a": 0}) == []
+        assert [letter.id for letter in await other.claim_due(owner=claimant(gone))] == [id]
+        assert await letters.claim_due() == []
+        host.clock.now += 5
+        assert [letter.id for letter in await letters.claim_due()] == [id]
+        await letters.close()
+
+
+def test_name_of_a_claimant_tells_nothing_more_where_processes_cannot_be_looked_up() -> None:
+    here = Owner(None, 7, "")
+    assert re.fullmatch(r".+:7:[0-9a-f]{6}", claimant(here))
+    assert not has_ended(claimant(this_process()), here)

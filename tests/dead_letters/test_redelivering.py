@@ -97,10 +97,10 @@ async def test_two_queues_on_one_store_share_what_is_due(store: Store) -> None:
     host = Host()
     one, two = await opened(store, host), DeadLetterQueue(store, backoff=STEADY)
     await asyncio.gather(*(add(one) for _ in range(50)))
-    two._session, two._clock = one._session, one._clock  # the same open store, another owner
+    two._session = one._session  # the same open store, another owner
     host.clock.now = 2000.0
     first, second = await asyncio.gather(one.claim_due(40), two.claim_due(40))
-    assert (len(first), len(second)) == (40, 10)
+    assert {len(first), len(second)} == {40, 10}
     assert not {letter.id for letter in first} & {letter.id for letter in second}
     await one.close()
 
@@ -139,6 +139,9 @@ async def test_claims_that_run_out_again_and_again_exhaust_a_letter(store: Store
     [
         ({"lease_seconds": 0}, "claim_due(lease_seconds): expected more than 0 seconds, got 0"),
         ({"limit": 0}, "claim_due(limit): expected a whole number >= 1, got 0"),
+        ({"owner": ""}, "claim_due(owner): expected a name, or a pid as text, got ''"),
+        ({"room": 7}, "claim_due(room): expected whole numbers by recipient, got 7"),
+        ({"room": {"a": -1}}, "claim_due(room), 'a': expected a whole number >= 0, got -1"),
         (
             {"lease_seconds": -1},
             "claim_due(lease_seconds): expected seconds >= 0 as a finite number, or a timedelta, got -1",
@@ -156,10 +159,8 @@ async def test_a_claim_is_refused_when_an_option_is_wrong(options: dict[str, Any
 class FussyStore(MemoryStore):
     """Refuses to let the letter that is called poison be claimed."""
 
-    async def write(self, writes: Sequence[Write]) -> list[bool]:
-        if any(write.letter.preview == "'poison'" and write.letter.state == "retrying" for write in writes):
-            raise StoreRejectedError(self.name, expected="a good letter", got="poison")
-        return await super().write(writes)
+    async def claim(self, *_: Any, **options: Any) -> list[DeadLetter]:
+        raise StoreRejectedError(self.name, expected="a good letter", got="poison")
 
 
 async def test_a_claim_fails_when_the_store_does() -> None:
@@ -170,12 +171,38 @@ async def test_a_claim_fails_when_the_store_does() -> None:
     await letters.close()
 
 
-async def test_a_letter_that_cannot_be_claimed_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
-    letters = await opened(FussyStore())
-    for message in ("poison", "good", "better"):
-        await letters.retry(await add(letters, message))
-    assert [letter.preview for letter in await letters.claim_due()] == ["'good'", "'better'"]
-    assert "not every due dead letter could be claimed: store memory:: expected a good letter" in caplog.text
+async def test_a_claim_takes_no_more_of_a_recipient_than_it_may(store: Store) -> None:
+    letters = await opened(store)
+    for recipient in ("a", "a", "a", "b", "b", "c"):
+        await letters.retry(await letters.add(recipient=recipient, message=1, reason="noproc"))
+    claimed = await letters.claim_due(per_recipient=2, room={"b": 1, "c": 0})
+    assert sorted(letter.recipient for letter in claimed) == ["a", "a", "b"]
+    left = (await letters.list({"state": "waiting"})).entries
+    assert [(letter.recipient, letter.redeliveries, letter.revision) for letter in left] == [
+        ("a", 0, 1),
+        ("b", 0, 1),
+        ("c", 0, 1),
+    ]
+    await letters.close()
+
+
+async def test_a_claim_is_refused_when_it_takes_none_of_each_recipient(store: Store) -> None:
+    letters = await opened(store)
+    with pytest.raises(InvalidOptionError) as caught:
+        await letters.claim_due(per_recipient=0)
+    assert str(caught.value) == "claim_due(per_recipient): expected a whole number >= 1, got 0"
+    await letters.close()
+
+
+async def test_a_claim_goes_on_behind_letters_that_it_exhausted(store: Store) -> None:
+    host = Host(now=1000.0)
+    letters = await opened(store, host, max_attempts=1)
+    spent = await claimed(letters)
+    other = await add(letters)
+    host.clock.now = 1060.0  # the claim ran out before the other letter was due
+    await letters.retry(other)
+    assert [letter.id for letter in await letters.claim_due(1)] == [other]
+    assert (await letters.get(spent)).state == "exhausted"
     await letters.close()
 
 
@@ -221,10 +248,10 @@ async def test_a_failed_letter_waits_longer_each_time_until_it_is_exhausted(stor
         host.clock.now = due
         await letters.claim_due()
         attempts.append((await letters.failed(id, reason="timeout", error="no reply")).next_attempt_at)
-    assert attempts == [1030.0, 1070.0, None]
+    assert attempts == [1030.0, 1072.0, None]
     letter = await letters.get(id)
     assert (letter.state, letter.redeliveries, letter.attempt_count) == ("exhausted", 3, 3)
-    assert letter.attempts == tuple(Attempt(at, "timeout", "no reply") for at in (1010.0, 1030.0, 1070.0))
+    assert letter.attempts == tuple(Attempt(at, "timeout", "no reply") for at in (1010.0, 1030.0, 1072.0))
     assert (letter.reason, letter.error, letter.claimed_by) == ("timeout", "no reply", None)
     await letters.close()
     about = {"id": id, "recipient": "inventory", "reason": "timeout"}
@@ -252,6 +279,17 @@ async def test_a_final_failure_exhausts_a_letter_at_once() -> None:
     await letters.close()
 
 
+async def test_a_failure_keeps_the_end_of_its_stack_trace() -> None:
+    letters = await opened()
+    id = await claimed(letters)
+    with pytest.raises(InvalidOptionError) as caught:
+        await letters.failed(id, reason="down", traceback=7)  # type: ignore[arg-type]
+    assert str(caught.value) == "failed(traceback): expected text or None, got 7"
+    letter = await letters.failed(id, reason="down", traceback="x" * 5000 + "KeyError: 1")
+    assert letter.attempts[-1].traceback == "x" * 3989 + "KeyError: 1"
+    await letters.close()
+
+
 async def test_a_failure_is_refused_when_nobody_claimed_the_letter() -> None:
     letters = await opened()
     id = await add(letters)
@@ -274,18 +312,38 @@ async def test_delays_come_from_the_random_numbers_of_the_node() -> None:
     jittery = Backoff(initial=100, maximum=1000, jitter=0.5)
     letters = await opened(backoff=jittery)
     letter = await letters.get(await add(letters))
-    assert letter.next_attempt_at == 1000.0 + jittery.delay(1, random.Random(1))
+    assert round(jittery.delay(1, random.Random(1)), 3) == 142.372
+    assert letter.next_attempt_at == 1152.0  # rounded up to a multiple of 16 s
     await letters.close()
 
 
 async def test_delays_come_from_the_seed_without_a_node() -> None:
-    delays: list[float] = []
+    jittery = Backoff(initial=100, maximum=1000, jitter=0.5)
+    delay = jittery.delay(1, random.Random(3))
     for _ in range(2):
-        async with DeadLetterQueue("memory:", backoff=Backoff(jitter=1), seed=3) as letters:
+        async with DeadLetterQueue("memory:", backoff=jittery, seed=3) as letters:
             letter = await letters.get(await add(letters))
             assert letter.next_attempt_at is not None
-            delays.append(round(letter.next_attempt_at - letter.created_at, 6))
-    assert delays[0] == delays[1]
+            assert delay <= letter.next_attempt_at - letter.created_at <= delay * 1.125
+
+
+@pytest.mark.parametrize(
+    ("initial", "due"),
+    [
+        (0, 1000.3),
+        (1e-300, 1000.3000001907349),
+        (0.1, 1000.40625),
+        (1, 1001.375),
+        (5, 1005.5),
+        (3600, 4608.0),
+        (36_000, 40_960.0),
+    ],
+)
+async def test_a_letter_is_due_a_little_later_than_its_delay_says_and_never_earlier(initial: float, due: float) -> None:
+    letters = await opened(None, Host(now=1000.3), backoff=Backoff(initial=initial, maximum=1e6, jitter=0))
+    assert (await letters.get(await add(letters))).next_attempt_at == due
+    assert 0 <= due - (1000.3 + initial) <= max(initial / 8, 2**-22)  # the resolution of Unix time
+    await letters.close()
 
 
 # --- the hook ------------------------------------------------------------------------------------
@@ -396,7 +454,7 @@ async def test_a_waiter_is_answered_when_the_queue_closes() -> None:
 
 
 class PausingStore(MemoryStore):
-    """Holds commits up while its gate is closed."""
+    """Holds claims up while its gate is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -404,8 +462,11 @@ class PausingStore(MemoryStore):
         self.gate.set()
         self.failure: StoreError | None = None
 
-    async def write(self, writes: Sequence[Write]) -> list[bool]:
+    async def claim(self, *args: Any, **options: Any) -> list[DeadLetter]:
         await self.gate.wait()
+        return await super().claim(*args, **options)
+
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
         if self.failure is not None and any(write.letter.state == "waiting" for write in writes):
             raise self.failure
         return await super().write(writes)
@@ -466,20 +527,33 @@ async def test_a_claim_that_cannot_be_given_back_is_logged(caplog: pytest.LogCap
     await letters.close()
 
 
-async def test_what_was_claimed_is_given_back_when_the_store_fails_to_find_more() -> None:
-    class Blinking(MemoryStore):
-        async def due(self, now: float, limit: int) -> list[DeadLetter]:
-            if limit < 100:
-                raise StoreError(self.name, expected="to work", got="no")
-            return await super().due(now, limit)
+async def test_nothing_is_given_back_when_a_cancelled_claim_fails() -> None:
+    class Broken(PausingStore):
+        async def claim(self, *args: Any, **options: Any) -> list[DeadLetter]:
+            await self.gate.wait()
+            raise StoreError(self.name, expected="to work", got="no")
 
-    letters = await opened(Blinking())
-    id = await add(letters)
-    await letters.retry(id)
-    with pytest.raises(StoreError, match="expected to work, got no"):
-        await letters.claim_due(100)
+    store = Broken()
+    letters = await opened(store)
+    id, task = await claiming(letters, store)
+    task.cancel()
+    store.gate.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
     assert (await letters.get(id)).state == "waiting"
     await letters.close()
+
+
+async def test_a_claim_under_way_is_made_before_the_queue_closes() -> None:
+    store = PausingStore()
+    letters = await opened(store)
+    id, task = await claiming(letters, store)
+    closing = asyncio.create_task(letters.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    store.gate.set()
+    await closing
+    assert [letter.id for letter in await task] == [id]
 
 
 async def test_a_late_outcome_is_refused_when_the_same_owner_has_claimed_the_letter_anew(store: Store) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Servers that receive in the tests of delivery."""
+"""Servers that receive in the tests of delivery, and an address of one."""
 
 from __future__ import annotations
 
@@ -65,3 +65,20 @@ class Flaky(st.GenServer):
             self.failures -= 1
             return st.Reject("still failing")
         return None
+
+
+class Address(st.Via):
+    """The address of one process."""
+
+    def __init__(self, pid: st.Pid) -> None:
+        self.pid = pid
+
+    def __repr__(self) -> str:
+        return "Address"
+
+    def whereis(self) -> st.Pid:
+        return self.pid
+
+    def register(self, pid: st.Pid) -> None: ...
+
+    def unregister(self, pid: st.Pid) -> None: ...

@@ -10,7 +10,7 @@ import pytest
 import stanchion as st
 from stanchion.errors import DeliveryError, InvalidOptionError
 from stanchion.testing import advance
-from tests.delivery.servers import Flaky, Log, Recorder
+from tests.delivery.servers import Address, Flaky, Log, Recorder
 
 STEADY = st.Backoff(initial=1, factor=2, jitter=0)
 QUIET = {"on_error": "ignore", "backoff": STEADY}
@@ -141,6 +141,35 @@ async def test_broadcast_gives_it_to_nobody_when_one_ref_is_wrong(node):
     assert await st.call(good, Log()) == []
 
 
+class Fading(Address):
+    """An address that fails from the second look on."""
+
+    looks = 0
+
+    def whereis(self) -> st.Pid:
+        self.looks += 1
+        if self.looks > 1:
+            raise OSError("directory is gone")
+        return super().whereis()
+
+
+async def test_broadcast_reports_everybody_when_an_address_fails_after_it_began(node):
+    good, lost = await st.start(Recorder), Fading(await st.start(Recorder))
+    report = await st.broadcast_supervised([good, lost], ("sleep", 1), retries=0, **QUIET)
+    assert [delivery.outcome for delivery in report.deliveries] == ["confirmed", "rejected"]
+    assert report.deliveries[1].reason_text == "noproc: OSError('directory is gone')"
+
+
+async def test_all_or_nothing_gives_it_to_nobody_when_an_address_fails(node):
+    good, lost = await st.start(Recorder), Fading(await st.start(Recorder))
+    report = await st.broadcast_supervised([good, lost], "hello", strategy="all_or_nothing", retries=1, **QUIET)
+    assert [delivery.reason_text for delivery in report.deliveries] == [
+        "aborted: another recipient could not take the message",
+        "noproc: OSError('directory is gone')",
+    ]
+    assert await st.call(good, Log()) == []
+
+
 @pytest.mark.parametrize("steps", range(4))
 async def test_all_or_nothing_takes_everything_back_when_it_is_cancelled(node, steps):
     busy = [await st.start(Recorder) for _ in range(3)]
@@ -155,3 +184,57 @@ async def test_all_or_nothing_takes_everything_back_when_it_is_cancelled(node, s
         await sending
     await advance(60)
     assert ["hello" in await st.call(pid, Log()) for pid in busy] == [False, False, False]
+
+
+async def test_so_many_recipients_are_under_way_at_once(node):
+    pids = [await st.start(Recorder) for _ in range(5)]
+    report = await st.broadcast_supervised(pids, ("sleep", 2), concurrency=2)
+    assert sorted(delivery.elapsed for delivery in report.deliveries) == [2.0, 2.0, 4.0, 4.0, 6.0]
+
+
+async def test_recipient_is_given_nothing_when_the_deadline_passes_before_its_turn(node):
+    pids = [await st.start(Recorder) for _ in range(2)]
+    report = await st.broadcast_supervised(pids, ("sleep", 3), concurrency=1, deadline=2, **QUIET)
+    begun, waited = sorted(report.deliveries, key=lambda delivery: -delivery.attempts)
+    assert (begun.outcome, begun.attempts) == ("unknown", 1)
+    assert (waited.outcome, waited.attempts) == ("rejected", 0)
+    await advance(5)
+    assert await st.call(waited.recipient, Log()) == []
+
+
+async def test_broadcast_tells_the_mistake_when_nobody_may_be_under_way(node):
+    with pytest.raises(InvalidOptionError) as caught:
+        await st.broadcast_supervised([], "hello", concurrency=0)
+    assert str(caught.value) == "broadcast_supervised(concurrency): expected a whole number >= 1, got 0"
+
+
+async def test_broadcast_with_a_key_is_handled_once_by_each(node):
+    pids = [await st.start(Recorder) for _ in range(2)]
+    for strategy in ("best_effort", "all_or_nothing"):
+        report = await st.broadcast_supervised(pids, "pay", idempotency_key="order-17", strategy=strategy)
+        assert {delivery.message_id for delivery in report.deliveries} == {"order-17"}
+    assert [delivery.duplicate for delivery in report.deliveries] == [True, True]
+    assert [await st.call(pid, Log()) for pid in pids] == [["pay"], ["pay"]]
+
+
+async def test_report_groups_the_failures_by_reason(node):
+    pid = await st.start(Recorder, name="server")
+    report = await st.broadcast_supervised(["a", pid, "b"], "crash", retries=0, poison_after=1, **QUIET)
+    first, second, third = report.deliveries
+    assert report.failures() == {st.Reason.NOPROC: (first, third), st.Reason.POISON: (second,)}
+    assert str(report) == (
+        "best_effort: 0 of 3 confirmed in 0.000 s\n"
+        "  noproc, 2: 'a' (rejected), 'b' (rejected)\n"
+        "  poison, 1: <test.1 server> (unknown)"
+    )
+
+
+async def test_report_names_ten_recipients_under_a_reason_and_counts_the_others(node):
+    report = await st.broadcast_supervised([str(number) for number in range(12)], "hello", retries=0, **QUIET)
+    assert str(report).endswith(" '8' (rejected), '9' (rejected), and 2 more")
+
+
+async def test_report_of_a_broadcast_that_all_confirmed_has_no_failures(node):
+    pid = await st.start(Recorder)
+    report = await st.broadcast_supervised([pid], "hello")
+    assert (report.failures(), str(report)) == ({}, "best_effort: 1 of 1 confirmed in 0.000 s")

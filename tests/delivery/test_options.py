@@ -40,10 +40,27 @@ WRONG = [
         ),
     ),
     ({"metadata": {1: "a"}}, "send_supervised(metadata): expected a mapping with string keys, got {1: 'a'}"),
+    (
+        {"idempotency_key": 17},
+        (
+            "send_supervised(idempotency_key): expected text of 1 to 200 characters, or None, got 17\n"
+            "Fix: make it of what the message is about, f'order-{order.id}' say."
+        ),
+    ),
+    (
+        {"idempotency_key": ""},
+        "send_supervised(idempotency_key): expected text of 1 to 200 characters, or None, got ''",
+    ),
+    ({"ordered": "yes"}, "send_supervised(ordered): expected an instance of bool, got 'yes'"),
+    ({"poison_after": 0}, "send_supervised(poison_after): expected a whole number >= 1, got 0"),
+    (
+        {"breaker": ""},
+        "send_supervised(breaker): expected a CircuitBreaker, the name of one of the node's, or None, got ''",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("options", "text"), WRONG, ids=[next(iter(options)) for options, _ in WRONG])
+@pytest.mark.parametrize(("options", "text"), WRONG, ids=[f"{options}" for options, _ in WRONG])
 async def test_send_tells_the_mistake_and_sends_nothing_when_an_option_is_wrong(node, options, text):
     pid = await st.start(Recorder)
     with pytest.raises(InvalidOptionError) as caught:

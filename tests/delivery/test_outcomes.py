@@ -198,7 +198,7 @@ async def test_receiver_sees_the_info_when_the_ack_is_enqueued(node):
     await st.send_supervised(pid, "info", ack="enqueued")
     _, info = await st.call(pid, Log())
     assert (info.attempt, info.metadata) == (1, {})
-    assert repr(info) == f"Notice({info.message_id!r}, attempt=1, metadata={{}})"
+    assert repr(info) == f"MessageInfo({info.message_id!r}, attempt=1, metadata={{}})"
 
 
 async def test_plain_process_confirms_when_it_asks_for_the_next_message(new_node):

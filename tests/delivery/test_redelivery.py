@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -64,7 +65,9 @@ async def test_letter_waits_longer_each_time_and_is_exhausted_at_last(new_node):
         await asyncio.sleep(500)
         letter = await node.dead_letters.get(id)
         assert (letter.state, letter.redeliveries) == ("exhausted", 3)
-        assert [round(attempt.at - letter.created_at) for attempt in letter.attempts] == [0, 60, 180, 420]
+        waits = [later.at - earlier.at for earlier, later in pairwise(letter.attempts)]
+        for wait, delay in zip(waits, (60, 120, 240), strict=True):
+            assert delay <= wait <= delay * 9 / 8  # due times are rounded up
         assert exhausted == [id]
 
 
@@ -123,6 +126,52 @@ async def test_slow_recipient_holds_up_no_other(new_node):
         await node.dead_letters.replay(quick, recipient="quick")
         await asyncio.sleep(1)
         assert await st.call(pid, Log()) == ["hello"]
+
+
+async def test_recipient_with_many_letters_leaves_places_to_others(new_node):
+    async with new_node(dead_letters=queue(), redeliver=False) as node:
+        await Redelivery(node.dead_letters, concurrency=4, per_recipient=2).open(node)
+        await st.start(Recorder, name="slow")
+        pid = await st.start(Recorder, name="quick")
+        slow = await lost("nobody", ("sleep", 4))
+        for _ in range(6):
+            await node.dead_letters.replay(slow, recipient="slow")
+        await node.dead_letters.replay(await lost("nobody", "hello"), recipient="quick")
+        await asyncio.sleep(1)
+        assert await st.call(pid, Log()) == ["hello"]
+        waiting = (await node.dead_letters.list({"recipient": "slow", "state": "waiting"})).entries
+        assert [letter.revision for letter in waiting] == [0] * 4
+        await asyncio.sleep(100)
+        assert (await node.dead_letters.stats()).waiting == 0
+
+
+async def test_letters_to_a_recipient_whose_circuit_is_open_stay_where_they_are(new_node):
+    async with new_node(dead_letters=queue(), breaker=st.BreakerPolicy()) as node:
+        breaker = node.breakers.get("server")
+        breaker.trip("closed for today")
+        pid = await st.start(Recorder, name="server")
+        id = await node.dead_letters.replay(await lost("nobody"), recipient="server")
+        await asyncio.sleep(3)
+        letter = await node.dead_letters.get(id)
+        assert (letter.state, letter.redeliveries, letter.revision) == ("waiting", 0, 0)
+        breaker.reset()
+        await asyncio.sleep(2)
+        assert await st.call(pid, Log()) == ["hello"]
+
+
+async def test_letter_that_a_circuit_rejects_while_it_probes_goes_back_without_an_attempt(new_node):
+    policy = st.BreakerPolicy(failure_threshold=1, reset_timeout=st.Backoff(initial=3, jitter=0))
+    async with new_node(dead_letters=queue(), breaker=policy) as node:
+        pid = await st.start(Recorder, name="server")
+        first = await lost("nobody", ("sleep", 2))
+        await st.send_supervised("server", ("sleep", 0.5), timeout=0.1, retries=0, on_error="ignore")
+        for message in (first, await lost("nobody")):
+            await node.dead_letters.replay(message, recipient="server")
+        await asyncio.sleep(4.5)
+        (letter,) = (await node.dead_letters.list({"recipient": "server", "state": "waiting"})).entries
+        assert (letter.redeliveries, letter.revision) == (0, 2)  # claimed and released
+        await asyncio.sleep(5)
+        assert await st.call(pid, Log()) == [("sleep", 0.5), ("sleep", 2), "hello"]
 
 
 async def test_claims_wait_when_as_many_as_allowed_are_under_way(new_node):
@@ -201,6 +250,20 @@ async def test_letter_is_not_sent_twice_at_a_time_when_the_clock_ends_its_claim(
         assert (await node.dead_letters.get(id)).state == "delivered"
 
 
+async def test_claim_is_released_when_the_node_stops_while_another_letter_is_being_settled(new_node):
+    store = KeptStore()
+    async with new_node(dead_letters=queue(store)) as node:
+        await st.start(Recorder, name="server")
+        await st.start(Leaving, 3)  # the looking for letters has time to notice that the node stops
+        await node.dead_letters.replay(await lost("nobody"), recipient="server")
+        id = await node.dead_letters.replay(await lost("nobody", ("sleep", 30)), recipient="server")
+        store.write_seconds = 5
+        await asyncio.sleep(1)
+        assert (await node.dead_letters.get(id)).state == "retrying"
+    async with queue(store) as letters:
+        assert ((await letters.get(id)).state, (await letters.stats()).delivered) == ("waiting", 1)
+
+
 class JumpingClock(VirtualClock):
     """Its wall clock can be set."""
 
@@ -213,11 +276,12 @@ class JumpingClock(VirtualClock):
 class Leaving(st.GenServer):
     """Takes its time to end."""
 
-    def init(self) -> None:
+    def init(self, seconds: float = 20) -> None:
         st.trap_exit()
+        self.seconds = seconds
 
     async def terminate(self, reason: object) -> None:
-        await asyncio.sleep(20)
+        await asyncio.sleep(self.seconds)
 
 
 async def test_letter_is_not_charged_for_a_recipient_that_was_stopped_before_it(new_node):
@@ -275,21 +339,23 @@ class KeptStore(MemoryStore):
     failing = False
     raising: Exception | None = None
     seconds = 0.0  # that each claim takes
+    write_seconds = 0.0
 
     async def close(self):
         """Keep everything."""
 
-    async def due(self, now, limit):
+    async def claim(self, *args, **options):
         await asyncio.sleep(self.seconds)
         if self.raising:
             raise self.raising
         if self.failing:
             raise StoreError("memory:", expected="letters", got="nothing")
-        return await super().due(now, limit)
+        return await super().claim(*args, **options)
 
     async def write(self, writes):
         if self.failing:
             raise StoreError("memory:", expected="room", got="none")
+        await asyncio.sleep(self.write_seconds)
         return await super().write(writes)
 
 
@@ -346,8 +412,14 @@ async def test_redelivery_ends_quietly_when_its_queue_is_closed_under_it(new_nod
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_redelivery_refuses_wrong_options():
-    letters = queue()
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"concurrency": 0}, "Redelivery(concurrency): expected a whole number >= 1, got 0"),
+        ({"per_recipient": 0}, "Redelivery(per_recipient): expected a whole number >= 1, got 0"),
+    ],
+)
+def test_redelivery_refuses_wrong_options(options, text):
     with pytest.raises(InvalidOptionError) as caught:
-        Redelivery(letters, concurrency=0)
-    assert str(caught.value) == "Redelivery(concurrency): expected a whole number >= 1, got 0"
+        Redelivery(queue(), **options)
+    assert str(caught.value) == text

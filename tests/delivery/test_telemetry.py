@@ -23,7 +23,7 @@ async def test_each_retry_and_the_end_are_told(node):
     told = {"node": "test", "recipient": "nobody", "message_id": delivery.message_id, "reason": "noproc"}
     assert retries == [({"attempt": 1, "delay": 1.0}, told), ({"attempt": 2, "delay": 2.0}, told)]
     assert ends == [
-        ({"elapsed": 3.0, "attempts": 3}, {**told, "outcome": "rejected", "dead_letter_id": None}),
+        ({"elapsed": 3.0, "attempts": 3}, {**told, "outcome": "rejected", "duplicate": False, "dead_letter_id": None}),
     ]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -12,9 +13,11 @@ from stanchion._validate import (
     cut,
     hashable,
     instance,
+    is_async,
     known_options,
     nearest,
     one_of,
+    plain_function,
     seconds,
     seconds_or_none,
     whole_number,
@@ -127,6 +130,29 @@ def test_callable_or_none_takes_both() -> None:
     callable_or_none("x", None)
     callable_or_none("x", print)
     assert error_of(callable_or_none, "on_exhausted", 3) == "on_exhausted: expected a callable or None, got 3"
+
+
+async def waits() -> None: ...
+
+
+class Waits:
+    async def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize("function", [waits, partial(waits), Waits()])
+def test_plain_function_is_none_that_has_to_be_awaited(function) -> None:
+    assert is_async(function)
+    assert error_of(plain_function, "listener", function) == f"listener: expected a plain function, got {cut(function)}"
+
+
+@pytest.mark.parametrize("function", [print, partial(print), Waits])
+def test_plain_function_is_what_answers_at_once(function) -> None:
+    assert not is_async(function)
+    plain_function("listener", function)
+
+
+def test_plain_function_is_none_that_cannot_be_called() -> None:
+    assert error_of(plain_function, "listener", 3) == "listener: expected a plain function, got 3"
 
 
 def test_cut_keeps_200_characters_and_marks_the_cut() -> None:

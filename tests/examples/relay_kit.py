@@ -7,8 +7,9 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -52,24 +53,29 @@ def subscriber(name: str, *events: str, **options: Any) -> SubscriberConfig:
     return SubscriberConfig(name=name, events=patterns, **given)
 
 
-def config(*subscribers: SubscriberConfig, **options: Any) -> RelayConfig:
+class MakeRelay(Protocol):
+    """Makes a relay whose database is a new file of the test, unless ``database`` says another one."""
+
+    def __call__(self, *subscribers: SubscriberConfig, **options: Any) -> Relay: ...
+
+
+def relay_with(database: str, *subscribers: SubscriberConfig, **options: Any) -> Relay:
+    """Make a relay; ``options`` are those of its configuration."""
     given: dict[str, Any] = {
-        "dead_letters": "memory:",
+        "database": database,
         "max_restarts": 100,
         "redelivery": RedeliveryConfig(initial=0.05, maximum=0.1, attempts=0),
         **options,
     }
-    return RelayConfig(sources=(SourceConfig(name="github", secret=SECRET),), subscribers=tuple(subscribers), **given)
-
-
-def make_relay(*subscribers: SubscriberConfig, **options: Any) -> Relay:
+    sources = (SourceConfig(name="github", secret=SECRET),)
     # Without the watchdog of blocked loops: its thread is joined when the node is left, and that blocks the loop.
-    return Relay(config(*subscribers, **options), block_threshold=None)
+    return Relay(RelayConfig(sources=sources, subscribers=subscribers, **given), block_threshold=None)
 
 
 @asynccontextmanager
 async def serving(*endpoints: Endpoint) -> AsyncGenerator[None, None]:
     """Serve endpoints during the block, and tell each its URL."""
+    before = asyncio.all_tasks()
     runners = []
     for endpoint in endpoints:
         application = web.Application()
@@ -87,6 +93,13 @@ async def serving(*endpoints: Endpoint) -> AsyncGenerator[None, None]:
             endpoint.open.set()
         for runner in runners:
             await runner.cleanup()
+        await connections_ended(before)
+
+
+async def connections_ended(before: AbstractSet[asyncio.Task[Any]]) -> None:
+    """Wait for the tasks of connections, which aiohttp cancels and does not wait for."""
+    if left := asyncio.all_tasks() - before:
+        await asyncio.wait(left, timeout=5)
 
 
 class Client:
@@ -119,14 +132,26 @@ class Client:
 @asynccontextmanager
 async def running(relay: Relay) -> AsyncGenerator[Client, None]:
     """Run a relay with its HTTP server during the block."""
+    before = asyncio.all_tasks()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with relay.node:
             await relay.application(relay.ingress(listener)).start()
             port = listener.getsockname()[1]
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
                 yield Client(session, port)
-    # aiohttp cancels the tasks of connections that are still open, and does not wait for them.
-    await asyncio.sleep(0.01)
+    # Endpoints may go on: their `serving` ends them.
+    await connections_ended(before | {task for task in asyncio.all_tasks() if not task.cancelling()})
+
+
+async def wait_settled(relay: Relay) -> None:
+    """Wait until every event is delivered, or is a dead letter that waits for a person."""
+    await relay.node.outbox.wait_empty()
+    while True:
+        seen = relay.letters.changes
+        stats = await relay.letters.stats()
+        if not stats.waiting + stats.retrying:
+            return
+        await relay.letters.wait_changed(seen)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -62,7 +62,7 @@ def test_configuration_reads_an_address_of_ipv6() -> None:
             'events = ["*"]\ntimeuot = 3',
             (
                 "subscribers.audit.timeuot: expected one of url, events, secret_env, timeout, retries, initial, maximum, "
-                "in_flight, backlog, got 'timeuot'\nFix: write timeout."
+                "got 'timeuot'\nFix: write timeout."
             ),
         ),
         (

@@ -192,7 +192,7 @@ def test_service_test_skips_when_the_service_is_missing(run, monkeypatch):
         "-rs",
     )
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["*no postgresql: STANCHION_POSTGRESQL_URL is not set*"])
+    result.stdout.fnmatch_lines(["*no postgresql: STANCHION_TEST_POSTGRESQL is not set*"])
 
 
 def test_service_test_fails_when_the_service_is_missing_but_required(run, monkeypatch):
@@ -204,7 +204,7 @@ def test_service_test_fails_when_the_service_is_missing_but_required(run, monkey
 
 
 def test_service_test_gets_the_url_when_it_is_set(run, monkeypatch):
-    monkeypatch.setenv("STANCHION_POSTGRESQL_URL", "postgresql://here")
+    monkeypatch.setenv("STANCHION_TEST_POSTGRESQL", "postgresql://here")
     run("""
         def test_it(require_service):
             assert require_service("postgresql") == "postgresql://here"

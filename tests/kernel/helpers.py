@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from stanchion.kernel import Node, Pid, Process, receive, spawn
+from stanchion.kernel import MailboxPolicy, Node, Pid, Process, receive, spawn
 from stanchion.telemetry import Event
 
 
@@ -52,10 +52,10 @@ async def run_in_process(function: Any, *args: Any) -> Any:
 class Hearer:
     """A process that keeps what it receives in ``heard``, and first does what it is given."""
 
-    def __init__(self, *first: Any) -> None:
+    def __init__(self, *first: Any, mailbox: int | MailboxPolicy | None = None) -> None:
         self.heard: list[Any] = []
         self.results: list[Any] = []
-        self.pid = spawn(self._body, first)
+        self.pid = spawn(self._body, first, mailbox=mailbox)
 
     async def _body(self, first: tuple[Any, ...]) -> None:
         for function in first:

@@ -18,7 +18,7 @@ class Probe:
         self.log = log
         self.look = look
 
-    def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
+    def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         self.log.append(f"abandoned handled={handled} {self.look()}")
 
     def down(self, reason: ExitReason) -> None:

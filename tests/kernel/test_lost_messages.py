@@ -4,14 +4,58 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import pytest
 
-from stanchion.kernel import demonitor, exit, link, monitor, spawn, trap_exit, undeliverable, wait_exit
-from stanchion.kernel._dropped import StormGuard
+from stanchion.kernel import (
+    StormGuard,
+    SystemClock,
+    TimerHandle,
+    demonitor,
+    exit,
+    link,
+    monitor,
+    spawn,
+    trap_exit,
+    undeliverable,
+    wait_exit,
+)
 from stanchion.server import cast, send, stop
 from stanchion.telemetry import DEAD_LETTER, DROPPED
 from tests.kernel.helpers import Events, Hearer, process_of, quick_node, run_in_process, sleeper, steps
+
+
+class ClockByHand(SystemClock):
+    """A clock that a test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.timers: dict[Timer, None] = {}
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> TimerHandle:
+        timer = Timer(self, when, callback)
+        self.timers[timer] = None
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for timer in [timer for timer in self.timers if timer.when <= self.now]:
+            del self.timers[timer]
+            timer.callback()
+
+
+class Timer:
+    def __init__(self, clock: ClockByHand, when: float, callback: Callable[[], object]) -> None:
+        self.clock = clock
+        self.when = when
+        self.callback = callback
+
+    def cancel(self) -> None:
+        self.clock.timers.pop(self, None)
 
 
 async def test_message_to_the_dead_is_a_dead_letter_event() -> None:
@@ -82,28 +126,52 @@ async def test_message_to_the_dead_outside_of_every_node_is_logged(caplog: pytes
     ]
 
 
-async def test_log_holds_back_a_storm_and_counts_it(caplog: pytest.LogCaptureFixture) -> None:
-    async with quick_node() as node:
+async def test_log_holds_back_a_storm_and_counts_it_when_the_window_ends(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ClockByHand()
+    async with quick_node(clock=clock) as node:
         events = Events(node, DEAD_LETTER)
-        with caplog.at_level(logging.WARNING, "stanchion.messages"):
-            for number in range(100):
-                undeliverable(node, "nobody", number, "noproc")
-            assert len(caplog.records) == 10
-            assert caplog.records[0].getMessage() == "message to 'nobody' was not handled (noproc): 0"
-            assert len(events.told) == 100
-            node.storm_guard._window_end = 0.0
-            undeliverable(node, "nobody", "after", "noproc")
-            assert caplog.records[-1].getMessage() == (
-                "message to 'nobody' was not handled (noproc): 'after' (90 more before it were not logged)"
-            )
+        for number in range(100):
+            undeliverable(node, "nobody", number, "noproc")
+        assert len(events.told) == 100
+        assert len(caplog.records) == 10
+        assert caplog.records[0].getMessage() == "message to 'nobody' was not handled (noproc): 0"
+        clock.advance(9.9)
+        assert len(caplog.records) == 10
+        clock.advance(0.1)
+        assert len(caplog.records) == 11
+        assert caplog.records[10].getMessage() == "90 more messages were not handled within 10 s"
+        undeliverable(node, "nobody", "after", "noproc")
+        assert caplog.records[11].getMessage() == "message to 'nobody' was not handled (noproc): 'after'"
+        clock.advance(20)
+    assert len(caplog.records) == 12
 
 
-def test_storm_guard_lets_ten_lines_through_in_ten_seconds() -> None:
-    guard = StormGuard()
-    assert [guard.admit(0.0) for _ in range(10)] == [0] * 10
-    assert [guard.admit(9.9) for _ in range(3)] == [None, None, None]
-    assert guard.admit(10.0) == 3
-    assert guard.admit(10.1) == 0
+async def test_storm_is_counted_when_the_node_closes_before_its_window_ends(caplog: pytest.LogCaptureFixture) -> None:
+    async with quick_node() as node:
+        for number in range(11):
+            undeliverable(node, "nobody", number, "noproc")
+    assert caplog.records[-1].getMessage() == "1 more messages were not handled within 10 s"
+    undeliverable(node, "nobody", "after the end", "noproc")  # sets no timer
+    assert len(caplog.records) == 11
+
+
+async def test_topics_do_not_hold_back_each_others_lines() -> None:
+    guard, log = StormGuard(ClockByHand()), logging.getLogger("test")
+    assert [guard.admit("letters", log) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert guard.admit("messages", log)
+
+
+def test_storm_outside_of_a_loop_is_counted_with_the_next_line(caplog: pytest.LogCaptureFixture) -> None:
+    class OutsideOfALoop(ClockByHand):
+        def call_at(self, when: float, callback: Callable[[], object]) -> TimerHandle:
+            return SystemClock().call_at(when, callback)
+
+    clock = OutsideOfALoop()
+    guard, log = StormGuard(clock), logging.getLogger("test")
+    assert [guard.admit("lines came", log) for _ in range(12)] == [True] * 10 + [False] * 2
+    clock.advance(10.0)
+    assert guard.admit("lines came", log)
+    assert [record.getMessage() for record in caplog.records] == ["2 more lines came within 10 s"]
 
 
 async def test_system_messages_come_in_beyond_the_limit() -> None:
@@ -133,8 +201,7 @@ async def test_system_messages_come_in_beyond_the_limit() -> None:
 
 async def test_stop_comes_in_beyond_the_limit() -> None:
     async with quick_node():
-        hearer = Hearer()
-        process_of(hearer.pid).mailbox.limit = 1
+        hearer = Hearer(mailbox=1)
         cast(hearer.pid, "fits")
         await stop(hearer.pid, timeout=1)
         assert hearer.heard == ["fits"]

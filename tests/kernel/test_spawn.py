@@ -88,7 +88,9 @@ async def test_spawn_refuses_a_wrong_mailbox_limit(limit) -> None:
     async with quick_node():
         with pytest.raises(InvalidOptionError) as caught:
             spawn(sleeper, mailbox=limit)
-        assert str(caught.value) == f"spawn(mailbox): expected a whole number >= 1, got {limit!r}"
+        assert (
+            str(caught.value) == f"spawn(mailbox): expected a whole number >= 1, a MailboxPolicy or None, got {limit!r}"
+        )
 
 
 @pytest.mark.parametrize("name", ["", 7, b"clerk"])

@@ -19,6 +19,7 @@ from stanchion.kernel import (
     read_timer,
     receive,
     register,
+    self_pid,
     send_after,
     spawn,
     wait_exit,
@@ -90,13 +91,17 @@ async def test_timer_of_zero_that_is_set_while_timers_go_off_waits_for_the_next_
         assert (lost, hearer.heard) == (["tick"] * 3, [1, 2])
 
 
-async def test_system_message_comes_into_a_full_mailbox() -> None:
-    async with node() as here:
-        pid = spawn(sleeper, mailbox=1)
-        for number in range(2):
-            here.timers.add(None, pid, number, 1, system=True)
+async def test_timer_of_a_process_to_itself_comes_into_its_full_mailbox_and_no_other_does() -> None:
+    async def body() -> None:
+        send_after(self_pid(), "own", 1)
+        await sleeper()
+
+    async with node():
+        pid = spawn(body, mailbox=1)
+        send_after(pid, "fits", 0.5)
+        send_after(pid, "does not", 0.5)
         await asyncio.sleep(2)
-        assert [message for _, message, _ in process_of(pid).mailbox.queue] == [0, 1]
+        assert [message for _, message, _ in process_of(pid).mailbox.queue] == ["fits", "own"]
 
 
 async def test_cancelled_timer_sends_nothing_and_tells_what_was_left() -> None:

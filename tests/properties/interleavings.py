@@ -11,6 +11,7 @@ import stanchion as st
 from stanchion.errors import CallError
 from stanchion.kernel import MonitorRef
 from stanchion.testing import Probe, SeededLoop, advance, crash_on, delay, drop, start_supervised, wait_quiet
+from tests.properties.broadcasts import broadcasts_are_atomic
 
 
 def choices() -> Random:
@@ -170,4 +171,4 @@ async def calling(draw: Random, timeout: float | None) -> bool:
         return True
 
 
-PROGRAMS = (monitors_tell_once, senders_keep_their_order, calls_end)
+PROGRAMS = (monitors_tell_once, senders_keep_their_order, calls_end, broadcasts_are_atomic)

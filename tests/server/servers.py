@@ -82,7 +82,7 @@ class Token:
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         self.log.append((detail, known, retry))
 
-    def abandoned(self, reason, *, handled: bool) -> None:
+    def abandoned(self, reason, *, handled: bool, crashed: bool = False) -> None:
         self.log.append(("abandoned", reason, handled))
 
 

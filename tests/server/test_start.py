@@ -292,7 +292,7 @@ async def test_start_refuses_what_is_no_server(server) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"mailbox": 0}, "start(mailbox): expected a whole number >= 1, got 0"),
+        ({"mailbox": 0}, "start(mailbox): expected a whole number >= 1, a MailboxPolicy or None, got 0"),
         ({"timeout": -1}, "start(timeout): expected seconds >= 0 as a finite number, or a timedelta, got -1"),
         ({"name": ""}, "start of Counter: name: expected a name (a string that is not empty), got ''"),
     ],

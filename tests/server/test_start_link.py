@@ -125,5 +125,7 @@ async def test_start_link_belongs_to_processes() -> None:
 
 async def test_start_link_names_itself_in_its_errors() -> None:
     async with quick_node():
-        with pytest.raises(ValueError, match=r"^start_link\(mailbox\): expected a whole number >= 1, got 0"):
+        with pytest.raises(
+            ValueError, match=r"^start_link\(mailbox\): expected a whole number >= 1, a MailboxPolicy or None, got 0"
+        ):
             await run_in_process(lambda: start_link(Counter, mailbox=0))

@@ -220,7 +220,7 @@ async def test_status_tells_who_it_is_and_what_waits() -> None:
         assert status.pid.name == status.name == "busy"
         assert status.parent is not None
         assert status._replace(pid=None, parent=None) == (  # type: ignore[arg-type]
-            *(None, "busy", "Busy", None, "running", {"count": 7}, 2, 1, 2, 1, True),
+            *(None, "busy", "Busy", None, "running", {"count": 7}, 2, 0, 0, 1, 2, 1, True),
         )
 
 
@@ -235,6 +235,8 @@ async def test_status_of_a_server_that_holds_nothing() -> None:
             sysstate="running",
             state={"count": 0},
             mailbox=0,
+            senders=0,
+            overflows=0,
             callers=0,
             links=0,
             monitors=0,

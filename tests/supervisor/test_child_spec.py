@@ -110,7 +110,7 @@ def test_spec_refuses_the_options_of_a_supervisor_and_names_its_function(option)
             {"timeout": "1s"},
             "child_spec(timeout): expected seconds >= 0 as a finite number, or a timedelta, got '1s'",
         ),
-        ({"mailbox": 0}, "child_spec(mailbox): expected a whole number >= 1, got 0"),
+        ({"mailbox": 0}, "child_spec(mailbox): expected a whole number >= 1, a MailboxPolicy or None, got 0"),
         ({"name": ""}, "child_spec(name): expected a name (a string that is not empty), got ''"),
         ({"id": ["a"]}, "child_spec(id): expected something hashable, a string say, got ['a']"),
     ],

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -137,7 +138,9 @@ async def test_supervisor_that_is_told_to_exit_with_dead_children_only_exits():
         process = process_of(supervisor)
         exit(child, "kill")
         await wait_exit(child, timeout=None)
-        process.mailbox.queue.clear()  # as if the exit were still on its way
+        queue = process.mailbox.queue
+        assert isinstance(queue, deque)
+        queue.clear()  # as if the exit were still on its way
         await stop(supervisor)
 
 
@@ -263,6 +266,7 @@ async def test_start_looks_at_each_waiting_message_once():
         queue = process_of(supervisor).mailbox.queue
         waiting = [Counted(envelope) for envelope in queue]
         assert len(waiting) > 90
+        assert isinstance(queue, deque)
         queue.clear()
         queue.extend(waiting)
         await asyncio.gather(*starting)

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from stanchion.kernel import exit, wait_exit
+from stanchion.kernel import LimitedMailbox, exit, wait_exit
 from stanchion.server import IGNORE, call, send, start, stop
 from stanchion.supervisor import Supervisor, child_spec, supervisor_spec
 from stanchion.telemetry import CHILD_RESTART
@@ -57,7 +57,9 @@ async def test_child_is_restarted_with_its_name_and_arguments():
         await states(supervisor)
         after = pid_of("a")
         assert after is not before
-        assert process_of(after).mailbox.limit == 7
+        mailbox = process_of(after).mailbox
+        assert isinstance(mailbox, LimitedMailbox)
+        assert mailbox.policy.limit == 7
 
 
 async def test_killed_child_is_restarted():

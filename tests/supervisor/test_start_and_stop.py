@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from stanchion.errors import ChildStartError, InvalidOptionError, NameTakenError, StartError
-from stanchion.kernel import exit, receive, trap_exit, wait_exit, whereis
+from stanchion.kernel import LimitedMailbox, exit, receive, trap_exit, wait_exit, whereis
 from stanchion.server import IGNORE, GenServer, send, start, start_link, stop
 from stanchion.supervisor import Supervisor, child_spec, supervisor_spec, which_children
 from tests.supervisor.servers import InitBy, Recorder, Refuser, hang, pid_of, process_of, quick_node, recorder, states
@@ -124,7 +124,9 @@ async def test_supervisor_runs_an_async_function_with_its_options():
             Supervisor, [child_spec(collect, 1, 2, name="collector", mailbox=1, restart="temporary")]
         )
         pid = pid_of("collector")
-        assert process_of(pid).mailbox.limit == 1
+        mailbox = process_of(pid).mailbox
+        assert isinstance(mailbox, LimitedMailbox)
+        assert mailbox.policy.limit == 1
         send(pid, "hello")
         assert await wait_exit(pid, timeout=5) == "normal"
         assert got == [(1, 2, "hello")]

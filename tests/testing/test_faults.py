@@ -10,6 +10,7 @@ import pytest
 import stanchion as st
 from stanchion.errors import CallExitError, CallOverflowError, CallTimeoutError, InvalidOptionError
 from stanchion.kernel import Mailbox
+from stanchion.server import resume, suspend
 from stanchion.telemetry import DEAD_LETTER, LATE_REPLY
 from stanchion.testing import (
     InjectedCrash,
@@ -392,6 +393,30 @@ async def test_full_mailbox_refuses_as_ever_and_counts_no_hit(node):
     with pytest.raises(CallOverflowError):
         await st.call(counter, "sum")
     assert fault.hits == []
+
+
+async def test_mailbox_with_a_policy_keeps_it_under_a_fault_and_after(node):
+    counter = await st.start(Counter, mailbox=st.MailboxPolicy(2, "drop_oldest"))
+    with duplicate(counter, "no such message"):
+        for number in (1, 10, 100):
+            st.cast(counter, number)
+    st.cast(counter, 1000)
+    await wait_quiet()
+    assert await st.call(counter, "sum") == 1100
+
+
+async def test_sender_in_line_for_a_mailbox_with_a_fault_is_taken_back(node):
+    counter = await st.start(Counter, mailbox=st.MailboxPolicy(1, "block"))
+    drop(counter, "no such message")
+    await suspend(counter)
+    st.cast(counter, 1)
+    cancelled, waiting = (asyncio.create_task(st.send_supervised(counter, number)) for number in (10, 100))
+    await wait_quiet()
+    cancelled.cancel()
+    await wait_quiet()
+    await resume(counter)
+    assert await waiting
+    assert await st.call(counter, "sum") == 101
 
 
 @pytest.mark.parametrize(

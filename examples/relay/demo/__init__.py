@@ -3,6 +3,8 @@
 
     scenario.py      what happens when
     cast.py          the subscribers, and the configuration of the relay
+    relay_process.py the relay, an OS process of its own, which crashes its processes when told to
+    remote_relay.py  starts, asks, kills and stops it
     endpoint.py      a subscriber's HTTP server, an OS process of its own: healthy, flaky, or down for a while
     endpoints.py     starts these, and asks them what really arrived
     source.py        sends signed webhooks over HTTP, and some that must be refused

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import random
 import sys
 import tempfile
@@ -21,8 +20,6 @@ def main() -> int:
     """Run the demo in a folder of its own, which is removed."""
     arguments = _parser().parse_args()
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as folder:
-        # Each crash is logged, and here crashes are the point.
-        logging.basicConfig(filename=arguments.log or Path(folder, "demo.log"), level=logging.INFO)
         source = random.Random(arguments.seed)
         try:
             webhooks = read_webhooks(arguments.events, source)
@@ -30,7 +27,8 @@ def main() -> int:
             print(f"--events: expected a JSONL file of events, got {arguments.events}: {error}", file=sys.stderr)
             return 2
         try:
-            scenario = Scenario(webhooks, f"sqlite:///{folder}/letters.db", source)
+            log = arguments.log or Path(folder, "relay.log")
+            scenario = Scenario(webhooks, f"sqlite:///{folder}/relay.db", str(log.resolve()), source)
             return 0 if asyncio.run(scenario.run()) else 1
         except KeyboardInterrupt:
             return 130

@@ -22,10 +22,8 @@ async def letters_in(letters: st.DeadLetterQueue, *states: State) -> list[st.Dea
 async def replay_exhausted(url: str) -> int:
     """Replay each letter that waits for a person; return how many there were.
 
-    Done from outside of the relay, as ``stanchion dlq replay`` would: the relay finds the new letters.
+    Done from outside of the relay, as ``stanchion dlq replay --all`` would: the relay finds the new letters.
     """
     async with st.DeadLetterQueue(url) as letters:
-        exhausted = await letters_in(letters, "exhausted")
-        for letter in exhausted:
-            await letters.replay(letter.id)
-        return len(exhausted)
+        exhausted = await letters.select(LetterFilter(state="exhausted"))
+        return len((await exhausted.replay()).done)

@@ -31,6 +31,9 @@ ROLES: Final = {
     "tickets": Role("down for a while", ("issues", "issue_comment", "deployment", "*.opened", "*.edited")),
 }
 
+MAX_BODY: Final = 262_144
+"""The largest body that the relay takes, in bytes."""
+
 # Seconds that one POST may take. Every machine of the demo is this one, so an answer is quick or comes too late.
 _TIMEOUT: Final = 0.3
 
@@ -41,13 +44,13 @@ def endpoint_options(source: random.Random) -> dict[str, list[str]]:
     return {name: ["--flaky", str(source.getrandbits(32)), *late] if role.flaky else [] for name, role in ROLES.items()}
 
 
-def relay_config(urls: Mapping[str, str], secret: bytes, letters: str) -> RelayConfig:
+def relay_config(urls: Mapping[str, str], secret: bytes, database: str) -> RelayConfig:
     """Return the relay's configuration: everything happens sooner than in earnest, since the demo is short."""
     return RelayConfig(
         sources=(SourceConfig(name="github", secret=secret),),
         subscribers=tuple(_subscriber(name, url, secret) for name, url in urls.items()),
-        dead_letters=letters,
-        max_body=262_144,
+        database=database,
+        max_body=MAX_BODY,
         max_restarts=200,  # crashes are what we are here for
         redelivery=RedeliveryConfig(initial=0.4, maximum=1.5, attempts=4),
     )

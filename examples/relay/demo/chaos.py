@@ -6,28 +6,23 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Final
 
-import stanchion as st
+from examples.relay.demo.remote_relay import RemoteRelay
+
+BETWEEN_CRASHES: Final = 0.3
+"""Seconds between two crashes of a process."""
 
 
-class Chaos(Exception):  # noqa: N818 - it is no error: it is meant
-    """Why a process crashed."""
-
-
-async def chaos(subscribers: Sequence[str], source: random.Random, *, pause: float) -> None:
-    """Crash one process after the other until cancelled: mostly subscribers, but nobody is safe.
+async def crash_processes(relay: RemoteRelay, subscribers: Sequence[str], source: random.Random) -> None:
+    """Have one process of the relay crash after the other until cancelled: mostly a subscriber, at times the ingress.
 
     Args:
-        subscribers: Whose subscriber, outbox and supervisor may be hit.
+        relay: Whose processes.
+        subscribers: Whose process may be hit, besides the ingress.
         source: Where the choice is drawn from.
-        pause: Seconds between two crashes.
     """
     while True:
-        await asyncio.sleep(pause)
-        name = source.choice(subscribers)
-        victim = source.choices([name, f"{name}.outbox", f"{name}.lane", "ingress"], weights=[12, 5, 1, 2])[0]
-        pid = st.whereis(victim)
-        if pid is not None:
-            # A supervisor traps exits, and would take a stranger's exit signal for none of its business.
-            untrappable = victim.endswith(".lane") or source.random() < 0.5
-            st.exit(pid, "kill" if untrappable else Chaos(f"{victim} was told to crash"))
+        await asyncio.sleep(BETWEEN_CRASHES)
+        victim = source.choices([source.choice(subscribers), "ingress"], weights=[9, 1])[0]
+        relay.crash(victim, kill=source.random() < 0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Final, NamedTuple
 
@@ -41,7 +41,7 @@ def _words(numbers: Sequence[int]) -> str:
 
 
 @asynccontextmanager
-async def progress(look: Callable[[], Snapshot]) -> AsyncGenerator[None, None]:
+async def progress(look: Callable[[], Awaitable[Snapshot]]) -> AsyncGenerator[None, None]:
     """Show ``look()`` again and again during the block, and once more at its end."""
     with ExitStack() as stack:
         show = _table(stack) if sys.stdout.isatty() else None
@@ -50,7 +50,7 @@ async def progress(look: Callable[[], Snapshot]) -> AsyncGenerator[None, None]:
 
         async def tell() -> None:
             while True:
-                write(look())
+                write(await look())
                 await asyncio.sleep(pause)
 
         task = asyncio.create_task(tell())
@@ -58,7 +58,7 @@ async def progress(look: Callable[[], Snapshot]) -> AsyncGenerator[None, None]:
             yield
         finally:
             task.cancel()
-            write(look())
+            write(await look())
 
 
 def _print(snapshot: Snapshot) -> None:

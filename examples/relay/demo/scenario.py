@@ -15,21 +15,23 @@ import stanchion as st
 from examples.relay.config import RelayConfig
 from examples.relay.demo.account import Account, account, resting_for
 from examples.relay.demo.by_hand import letters_in, replay_exhausted
-from examples.relay.demo.cast import ROLES, endpoint_options, relay_config
-from examples.relay.demo.chaos import chaos
+from examples.relay.demo.cast import MAX_BODY, ROLES, endpoint_options
+from examples.relay.demo.chaos import BETWEEN_CRASHES, crash_processes
 from examples.relay.demo.endpoints import RemoteEndpoint, endpoints
 from examples.relay.demo.progress import Snapshot, progress
+from examples.relay.demo.relay_process import Part
+from examples.relay.demo.remote_relay import RemoteRelay, running
 from examples.relay.demo.source import Source, Webhook, bad_requests
 from examples.relay.demo.table import problems, table
-from examples.relay.demo.tally import Tally
-from examples.relay.relay import Relay
 
-# Seconds: how long the source sends, how long the third endpoint is down, between two crashes, and from the start of
-# the demo until it all stops in any case.
+# Seconds: how long the source sends, how long the third endpoint is down, and from the start of the demo until it all
+# stops in any case.
 _SENDING: Final = 6.0
 _DOWN: Final = 7.0
-_BETWEEN_CRASHES: Final = 0.3
-_DEADLINE: Final = 25.0
+_DEADLINE: Final = 40.0
+
+# How much of the events is accepted when the relay is killed by SIGKILL.
+_KILLS: Final = (0.35, 0.7)
 
 
 class Scenario:
@@ -37,13 +39,15 @@ class Scenario:
 
     Args:
         webhooks: What is sent.
-        letters: The URL of the dead letters.
+        database: The URL of the relay's database.
+        log: The file that the relay's log goes to.
         source: Where everything random is drawn from.
     """
 
-    def __init__(self, webhooks: Sequence[Webhook], letters: str, source: random.Random) -> None:
+    def __init__(self, webhooks: Sequence[Webhook], database: str, log: str, source: random.Random) -> None:
         self._webhooks = webhooks
-        self._letters_url = letters
+        self._database = database
+        self._log = log
         self._random = source
         self._secret = secrets.token_hex(16)
         self._began = time.monotonic()
@@ -52,49 +56,59 @@ class Scenario:
     async def run(self) -> bool:
         """Play it, print the table, and return whether everything is accounted for."""
         roles = ", ".join(f"{name} is {role.endpoint}" for name, role in ROLES.items())
-        print(f"{len(self._webhooks)} events, one crash every {_BETWEEN_CRASHES:g} s; {roles}", flush=True)
-        async with endpoints(self._secret, endpoint_options(self._random)) as ends:
-            urls = {name: end.url for name, end in ends.items()}
-            relay = Relay(relay_config(urls, self._secret.encode(), self._letters_url))
-            tally = Tally(relay.node.telemetry)
-            source = await self._play(relay, tally, ends)
-            accounts = await self._accounts(relay.config, source.accepted, ends)
-        return self._told(accounts, tally, source)
+        print(
+            f"{len(self._webhooks)} events, one crash every {BETWEEN_CRASHES:g} s, {len(_KILLS)} times kill -9; {roles}",
+            flush=True,
+        )
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            async with endpoints(self._secret, endpoint_options(self._random)) as ends:
+                urls = {name: end.url for name, end in ends.items()}
+                part = Part(urls, self._secret, self._database, listener.fileno(), self._log)
+                config = part.config()
+                source = Source(f"http://127.0.0.1:{listener.getsockname()[1]}", self._secret.encode())
+                async with running(part, source.url) as relay:
+                    await self._play(relay, source, ends)
+                accounts = await self._accounts(config, source.accepted, ends)
+        return self._told(accounts, relay, source)
 
     # --- the play --------------------------------------------------------------------------------
 
-    async def _play(self, relay: Relay, tally: Tally, ends: Mapping[str, RemoteEndpoint]) -> Source:
-        """Run the relay until nothing is under way any more, or it is late."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            source = Source(f"http://127.0.0.1:{listener.getsockname()[1]}", self._secret.encode())
-            async with relay.node:
-                await relay.application(relay.ingress(listener)).start()
-                try:
-                    left = self._began + _DEADLINE - time.monotonic()
-                    async with asyncio.timeout(left), progress(lambda: self._snapshot(relay, tally, source)):
-                        await self._storm(relay, source, ends)
-                        await self._calm(relay)
-                except TimeoutError:
-                    print(f"stopped after {_DEADLINE:g} s")
-        return source
+    async def _play(self, relay: RemoteRelay, source: Source, ends: Mapping[str, RemoteEndpoint]) -> None:
+        """Go on until nothing is under way any more, or it is late."""
+        left = self._began + _DEADLINE - time.monotonic()
+        try:
+            async with asyncio.timeout(left), progress(lambda: self._snapshot(relay, source)):
+                await self._storm(relay, source, ends)
+                await self._calm(relay)
+        except TimeoutError:
+            print(f"stopped after {_DEADLINE:g} s; what the outbox still has counts as lost")
 
-    async def _storm(self, relay: Relay, source: Source, ends: Mapping[str, RemoteEndpoint]) -> None:
-        """Send everything, while processes crash and one endpoint is down."""
-        storm = asyncio.create_task(chaos(list(ends), self._random, pause=_BETWEEN_CRASHES))
-        bad = bad_requests(self._secret.encode(), relay.config.max_body)
+    async def _storm(self, relay: RemoteRelay, source: Source, ends: Mapping[str, RemoteEndpoint]) -> None:
+        """Send everything, while processes crash, the relay is killed, and one endpoint is down."""
+        bad = bad_requests(self._secret.encode(), MAX_BODY)
+        storm = asyncio.create_task(crash_processes(relay, list(ends), self._random))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(ends["archive"].listen())
                 group.create_task(ends["chat"].listen())
                 group.create_task(ends["tickets"].listen(after=_DOWN))
+                group.create_task(self._kill(relay, source))
                 group.create_task(source.send(self._webhooks, bad, seconds=_SENDING))
         finally:
             storm.cancel()
 
-    async def _calm(self, relay: Relay) -> None:
+    async def _kill(self, relay: RemoteRelay, source: Source) -> None:
+        """Kill the relay, as an OS process, in the middle of its work, and start it again; twice."""
+        for share in _KILLS:
+            await source.wait_accepted(round(share * len(self._webhooks)))
+            await relay.kill()
+            print("the relay is killed by SIGKILL, and started again", flush=True)
+            await relay.start()
+
+    async def _calm(self, relay: RemoteRelay) -> None:
         """Wait until each event is delivered or waits for a person; replay those, and wait again."""
         await relay.wait_settled()
-        while replayed := await replay_exhausted(self._letters_url):
+        while replayed := await replay_exhausted(self._database):
             self._replayed += replayed
             await relay.wait_settled()
 
@@ -104,7 +118,7 @@ class Scenario:
         self, config: RelayConfig, accepted: Sequence[Webhook], ends: Mapping[str, RemoteEndpoint]
     ) -> dict[str, Account]:
         """Ask the endpoints and the file of dead letters; the relay itself has ended, and is not asked."""
-        async with st.DeadLetterQueue(self._letters_url) as queue:
+        async with st.DeadLetterQueue(self._database) as queue:
             letters = await letters_in(queue, "waiting", "retrying", "exhausted")
         accounts: dict[str, Account] = {}
         for subscriber in config.subscribers:
@@ -115,27 +129,28 @@ class Scenario:
 
     # --- what is printed -------------------------------------------------------------------------
 
-    def _snapshot(self, relay: Relay, tally: Tally, source: Source) -> Snapshot:
+    async def _snapshot(self, relay: RemoteRelay, source: Source) -> Snapshot:
+        health, tally = await relay.look(), relay.tally
         numbers = {
             name: [
                 tally["sent", name] + tally["redelivered", name],
-                len(backlog),
+                0 if health is None else health.outbox[name],
                 *(tally[word, name] for word in ("retried", "restarted", "dead-lettered", "redelivered")),
             ]
-            for name, backlog in relay.backlogs.items()
+            for name in ROLES
         }
         return Snapshot(time.monotonic() - self._began, len(source.accepted), numbers)
 
-    def _told(self, accounts: Mapping[str, Account], tally: Tally, source: Source) -> bool:
+    def _told(self, accounts: Mapping[str, Account], relay: RemoteRelay, source: Source) -> bool:
         """Print the result, and return whether it is good."""
         notes = {name: role.endpoint for name, role in ROLES.items()}
-        print(f"\n{table(accounts, tally, notes)}\n")
+        print(f"\n{table(accounts, relay.tally, notes)}\n")
         resting = sum(one.resting for one in accounts.values())
         print(
             f"{len(source.accepted)} of {len(self._webhooks)} events accepted, {source.refused} bad requests refused, "
             f"{self._replayed} dead letters replayed by hand, {resting} still resting; {self._elapsed()}"
         )
-        found = [*source.surprises, *problems(accounts)]
+        found = [*source.surprises, *relay.problems, *problems(accounts)]
         print(*found[:20], sep="\n", end="\n" if found else "")
         print("FAILED, see above" if found else "Every accepted event arrived, or rests in the dead letters.")
         return not found

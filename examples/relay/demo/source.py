@@ -114,27 +114,35 @@ class Source:
     """Sends webhooks to a relay.
 
     Attributes:
+        url: Where the relay is.
         accepted: What was answered with 202.
         refused: How many requests were refused as they had to be.
         surprises: Answers that should have been others, as text.
     """
 
     def __init__(self, url: str, secret: bytes) -> None:
-        self._url = url
+        self.url = url
         self._secret = secret
         self.accepted: list[Webhook] = []
         self.refused = 0
         self.surprises: list[str] = []
+        self._one_more = asyncio.Event()
 
     async def send(self, webhooks: Sequence[Webhook], bad: Sequence[BadRequest], *, seconds: float) -> None:
         """Send all of these, spread over so many seconds."""
         limit = aiohttp.ClientTimeout(total=10.0)
-        async with aiohttp.ClientSession(self._url, timeout=limit) as session, asyncio.TaskGroup() as group:
+        async with aiohttp.ClientSession(self.url, timeout=limit) as session, asyncio.TaskGroup() as group:
             for number, webhook in enumerate(webhooks):
                 group.create_task(self._until_accepted(session, webhook))
                 if number < len(bad):
                     group.create_task(self._refuse(session, bad[number]))
                 await asyncio.sleep(seconds / len(webhooks))
+
+    async def wait_accepted(self, count: int) -> None:
+        """Wait until so many are accepted."""
+        while len(self.accepted) < count:
+            self._one_more.clear()
+            await self._one_more.wait()
 
     async def _until_accepted(self, session: aiohttp.ClientSession, webhook: Webhook) -> None:
         headers = {
@@ -145,6 +153,7 @@ class Source:
         request = BadRequest("", 202, "POST", "/hooks/github", headers, webhook.body)
         if await self._answer(session, request) == 202:
             self.accepted.append(webhook)
+            self._one_more.set()
         else:
             self.surprises.append(f"{webhook.type} {webhook.id} was not accepted")
 
@@ -157,7 +166,7 @@ class Source:
 
     async def _answer(self, session: aiohttp.ClientSession, request: BadRequest) -> int:
         """Send a request until it gets an answer other than "later"; the ingress may be crashing just now."""
-        for _ in range(50):
+        while True:
             try:
                 async with session.request(
                     request.method, request.path, headers=request.headers, data=request.body
@@ -167,4 +176,3 @@ class Source:
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(_PAUSE)
-        return 503

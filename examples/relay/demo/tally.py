@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Counting what the relay's telemetry tells."""
+"""Counting what the relay's telemetry tells: one process tells it in words, another one counts these."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from stanchion.telemetry import (
@@ -17,8 +17,11 @@ from stanchion.telemetry import (
     Telemetry,
 )
 
+Word = tuple[str, str]
+"""What happened, and to whom: ``("retried", "chat")``."""
+
 # How each event is called in the demo's table, and which of its metadata says whose it is.
-_COUNTED: Final = {
+_TOLD: Final = {
     DELIVERY_STOP.name: ("sent", "recipient"),
     DELIVERY_RETRY.name: ("retried", "recipient"),
     CHILD_RESTART.name: ("restarted", "child_id"),
@@ -30,24 +33,24 @@ _COUNTED: Final = {
 class Tally:
     """Counts by word and by owner: ``tally["retried", "chat"]``. What nobody counted is 0."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()
-        for event in (DELIVERY_STOP, DELIVERY_RETRY, CHILD_RESTART, LETTER_STORED, LETTER_DELIVERED):
-            telemetry.attach(event, self._count)
+    def __init__(self) -> None:
+        self._counts: Counter[Word] = Counter()
 
-    def __getitem__(self, key: tuple[str, str]) -> int:
-        return self._counts[key]
+    def __getitem__(self, word: Word) -> int:
+        return self._counts[word]
 
-    def total(self, word: str) -> int:
-        """Return the count of a word over all owners."""
-        return sum(count for (counted, _), count in self._counts.items() if counted == word)
+    def count(self, word: Word) -> None:
+        """Count what happened."""
+        self._counts[word] += 1
 
-    def _count(self, event: Event, _: Mapping[str, float], metadata: Mapping[str, object]) -> None:
-        word, owner = _COUNTED[event.name]
-        if metadata.get("outcome") in ("rejected", "unknown"):
-            return  # the end of a send that did not deliver
-        name = str(metadata[owner])
-        if word in ("sent", "retried") and name.endswith(".outbox"):
-            return  # an event on its way into the relay, not out of it
-        # The processes of a lane count as their subscriber's: tickets.outbox is tickets.
-        self._counts[word, name.partition(".")[0]] += 1
+
+def tell(telemetry: Telemetry, heard: Callable[[Word], None]) -> None:
+    """Have ``heard`` called with each word, from now on."""
+
+    def put(event: Event, _: Mapping[str, float], metadata: Mapping[str, object]) -> None:
+        word, owner = _TOLD[event.name]
+        if metadata.get("outcome") not in ("rejected", "unknown"):  # the end of a send that did not deliver
+            heard((word, str(metadata[owner])))
+
+    for event in (DELIVERY_STOP, DELIVERY_RETRY, CHILD_RESTART, LETTER_STORED, LETTER_DELIVERED):
+        telemetry.attach(event, put)

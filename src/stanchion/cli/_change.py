@@ -6,39 +6,15 @@ What was counted is what is changed: letters that come to fit while the question
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from stanchion.cli._exit_codes import FAILED, USAGE, CommandError
-from stanchion.cli._find import letter_of, pages
+from stanchion.cli._find import letter_of
 from stanchion.cli._people import hint
-from stanchion.dead_letters import STATES, DeadLetter, DeadLetterQueue, LetterFilter, State
-from stanchion.errors import DeadLetterError, StoreError
-
-_TOGETHER: Final = 500  # changes at once: the queue commits them in groups
-
-
-class Chosen(NamedTuple):
-    """The letters that a command is about to change.
-
-    Attributes:
-        ids: Which ones.
-        states: How many of them are in each state.
-        left_out: How many fit the filter and cannot be changed so.
-    """
-
-    ids: list[str]
-    states: Counter[State]
-    left_out: int = 0
-
-    @property
-    def text(self) -> str:
-        """How many, and in which states."""
-        parts = ", ".join(f"{self.states[state]} {state}" for state in STATES if self.states[state])
-        return f"{count_text(len(self.ids))} ({parts})"
+from stanchion.dead_letters import STATES, BulkResult, DeadLetterQueue, LetterFilter, Selection
+from stanchion.errors import BulkError
 
 
 def count_text(count: int) -> str:
@@ -46,23 +22,24 @@ def count_text(count: int) -> str:
     return f"{count} letter" if count == 1 else f"{count} letters"
 
 
-async def named(queue: DeadLetterQueue, ids: Sequence[str]) -> Chosen:
+def selection_text(selection: Selection) -> str:
+    """Return how many letters are selected, and in which states."""
+    states = selection.states
+    parts = ", ".join(f"{states[state]} {state}" for state in STATES if state in states)
+    return f"{count_text(selection.count)} ({parts})"
+
+
+async def named(queue: DeadLetterQueue, ids: Sequence[str]) -> Selection:
     """Return the letters with these ids; when one cannot be found, none is changed."""
     async with queue:
         letters = {letter.id: letter for letter in [await letter_of(queue, id) for id in ids]}
-    return Chosen(list(letters), Counter(letter.state for letter in letters.values()))
+        return await queue.select(letters.values())
 
 
-async def fitting(queue: DeadLetterQueue, wanted: LetterFilter, can_be: Callable[[DeadLetter], bool] | None) -> Chosen:
+async def fitting(queue: DeadLetterQueue, wanted: LetterFilter) -> Selection:
     """Return the letters that fit a filter."""
-    chosen, left_out = Chosen([], Counter()), 0
     async with queue:
-        async for letters, _ in pages(queue, wanted):
-            able = [letter for letter in letters if can_be is None or can_be(letter)]
-            chosen.ids.extend(letter.id for letter in able)
-            chosen.states.update(letter.state for letter in able)
-            left_out += len(letters) - len(able)
-    return chosen._replace(left_out=left_out)
+        return await queue.select(wanted)
 
 
 def agree(verb: str, announcement: str, *, yes: bool) -> None:
@@ -108,36 +85,28 @@ class Changed(NamedTuple):
     """What became of the letters.
 
     Attributes:
-        done: For each changed letter its id, and what the change returned.
+        done: The ids of those that were changed.
+        replayed_as: After a replay, the ids of the new letters.
         failed: For each other one its id, and why not.
-        stopped: The failure of the store that ended it early.
+        stopped: What ended it early.
     """
 
-    done: list[tuple[str, object]]
+    done: tuple[str, ...]
+    replayed_as: tuple[str, ...]
     failed: list[tuple[str, str]]
-    stopped: StoreError | None
+    stopped: BaseException | None
 
 
 async def change(
-    queue: DeadLetterQueue, ids: Sequence[str], verb: Callable[[DeadLetterQueue, str], Awaitable[object]]
+    queue: DeadLetterQueue, selection: Selection, verb: Callable[[Selection], Awaitable[BulkResult]]
 ) -> Changed:
-    """Change each letter; one that cannot be changed does not keep the others from it."""
-    done: list[tuple[str, object]] = []
-    failed: list[tuple[str, str]] = []
-    stopped: StoreError | None = None
+    """Change the letters; one that cannot be changed does not keep the others from it."""
+    stopped: BaseException | None = None
     async with queue:
-        for start in range(0, len(ids), _TOGETHER):
-            some = ids[start : start + _TOGETHER]
-            answers = await asyncio.gather(*(verb(queue, id) for id in some), return_exceptions=True)
-            for id, answer in zip(some, answers, strict=True):
-                if isinstance(answer, StoreError):
-                    stopped = answer
-                elif isinstance(answer, DeadLetterError):
-                    failed.append((id, _in_commands(str(answer))))
-                elif isinstance(answer, BaseException):
-                    raise answer
-                else:
-                    done.append((id, answer))
-            if stopped is not None:
-                break
-    return Changed(done, failed, stopped)
+        try:
+            result = await verb(selection)
+        except BulkError as error:
+            result, stopped = error.result, error.__cause__
+    failed = [(error.id, _in_commands(str(error))) for error in result.refused]
+    failed += [(id, f"dead letter {id!r} changed since it was counted, and was left alone") for id in result.changed]
+    return Changed(result.done, result.replayed_as, failed, stopped)

@@ -12,6 +12,7 @@ import typer
 from stanchion.cli import _json as for_programs
 from stanchion.cli import _people as for_people
 from stanchion.cli._database import letters_in
+from stanchion.cli._dlq_files import export, import_
 from stanchion.cli._dlq_verbs import discard, purge, replay, retry
 from stanchion.cli._exit_codes import USAGE
 from stanchion.cli._find import Filters, letter_of, pages
@@ -89,28 +90,31 @@ async def _list(
 
 @dlq.command()
 def show(id: OneId, db: Db = None, json: AsJson = False) -> None:
-    """Show one letter: its message, its attempts, and what its sender said.
+    """Show one letter: its message, its attempts, what its sender said, and which letters replay which.
 
     The message is shown as the data that is stored; no class of yours is imported.
     """
     if not id:
         raise InvalidOptionError("dlq show", expected="an id", got="''")
-    letter = asyncio.run(_show(letters_in(db), id))
+    letter, lineage = asyncio.run(_show(letters_in(db), id))
     if json:
-        for_programs.write(for_programs.whole_letter_json(letter))
+        for_programs.write(for_programs.whole_letter_json(letter, lineage))
     else:
-        for_people.show_letter(letter, time.time())
+        for_people.show_letter(letter, lineage, time.time())
 
 
-async def _show(queue: DeadLetterQueue, id: str) -> DeadLetter:
+async def _show(queue: DeadLetterQueue, id: str) -> tuple[DeadLetter, tuple[DeadLetter, ...]]:
     async with queue:
-        return await letter_of(queue, id)
+        letter = await letter_of(queue, id)
+        return letter, await queue.lineage(letter.id)
 
 
 dlq.command()(retry)
 dlq.command()(replay)
 dlq.command()(discard)
 dlq.command()(purge)
+dlq.command()(export)
+dlq.command("import")(import_)
 
 
 @dlq.command()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import zip_longest
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ import typer
 
 from stanchion.cli import _json as for_programs
 from stanchion.cli import _people as for_people
-from stanchion.cli._change import Changed, Chosen, agree, change, count_text, fitting, named
+from stanchion.cli._change import Changed, agree, change, count_text, fitting, named, selection_text
 from stanchion.cli._database import letters_in
 from stanchion.cli._exit_codes import FAILED
 from stanchion.cli._find import Filters
@@ -33,7 +34,7 @@ from stanchion.cli._options import (
 )
 from stanchion.cli._payload import Json
 from stanchion.cli._times import duration
-from stanchion.dead_letters import DeadLetter, DeadLetterQueue, LetterFilter, State
+from stanchion.dead_letters import BulkResult, DeadLetterQueue, Key, Selection, State
 from stanchion.errors import InvalidOptionError
 
 _OPEN: Final[tuple[State, ...]] = ("waiting", "exhausted")
@@ -49,7 +50,7 @@ class _Verb(NamedTuple):
         name: Of the command.
         past: Of the results.
         states: What it can be done to.
-        can_be: Whether it can be done to a letter in such a state; None when to all of them.
+        can_be: Whether it can be done to a letter in such a state.
         do: Does it.
         asks: Whether it asks even for letters that were named.
         after: What to say afterwards.
@@ -58,8 +59,8 @@ class _Verb(NamedTuple):
     name: str
     past: str
     states: tuple[State, ...]
-    can_be: Callable[[DeadLetter], bool] | None
-    do: Callable[[DeadLetterQueue, str], Awaitable[object]]
+    can_be: Callable[[Key], bool]
+    do: Callable[[Selection], Awaitable[BulkResult]]
     asks: bool
     after: str | None
 
@@ -95,7 +96,7 @@ def retry(
     Waiting and exhausted letters get all their attempts anew. Name the letters, or choose them by --all or filters;
     then it says how many and asks. Nothing is sent by this command: the node that runs on the database sends what is due.
     """
-    verb = _Verb("retry", "retried", _OPEN, _can_be_retried, _retry, asks=False, after=_WHO_SENDS)
+    verb = _Verb("retry", "retried", _OPEN, _can_be_retried, Selection.retry, asks=False, after=_WHO_SENDS)
     filters = Filters(state, recipient, reason, message_type, since, until)
     _run(verb, ids, db, filters, _How(all_, yes, dry_run, json))
 
@@ -124,11 +125,11 @@ def replay(
     them, or add --state.
     """
 
-    def can_be(letter: DeadLetter) -> bool:
-        return letter.replayable and (letter.redeliverable or to is not None)
+    def can_be(key: Key) -> bool:
+        return key.replayable and (key.redeliverable or to is not None)
 
-    async def do(queue: DeadLetterQueue, id: str) -> str:
-        return await queue.replay(id, to)
+    def do(selection: Selection) -> Awaitable[BulkResult]:
+        return selection.replay(to)
 
     verb = _Verb("replay", "replayed", (*_OPEN, *_SETTLED), can_be, do, asks=False, after=_WHO_SENDS)
     # Without a word about it, what was delivered is not sent again.
@@ -157,10 +158,10 @@ def discard(
     them by --all or filters. It says how many and asks.
     """
 
-    async def do(queue: DeadLetterQueue, id: str) -> DeadLetter:
-        return await queue.discard(id, why=why)
+    def do(selection: Selection) -> Awaitable[BulkResult]:
+        return selection.discard(why=why)
 
-    verb = _Verb("discard", "discarded", _OPEN, None, do, asks=True, after=None)
+    verb = _Verb("discard", "discarded", _OPEN, _any, do, asks=True, after=None)
     filters = Filters(state, recipient, reason, message_type, since, until)
     _run(verb, ids, db, filters, _How(all_, yes, dry_run, json))
 
@@ -186,38 +187,32 @@ def purge(
     Only delivered and discarded ones, unless --state says otherwise. It says how many and asks. To have nothing to delete is no failure.
     """
     now = time.time()
-    before = now - (0.0 if older_than is None else duration("--older-than", older_than))
+    before = None if older_than is None else now - duration("--older-than", older_than)
     wanted = Filters(state, recipient, reason, message_type, since, until).checked(now)
-    wanted = msgspec.structs.replace(wanted, state=_within("purge", wanted.states, (*_OPEN, *_SETTLED)) or _SETTLED)
-
-    def old_enough(letter: DeadLetter) -> bool:
-        return letter.updated_at < before
-
-    chosen = asyncio.run(fitting(letters_in(db), wanted, old_enough))
-    chosen = chosen._replace(left_out=0)  # those that are not old enough are not missing
-    if dry_run or not chosen.ids:
-        _say_only("purge", chosen, json=json, dry_run=dry_run)
+    states = _within("purge", wanted.states, (*_OPEN, *_SETTLED)) or _SETTLED
+    queue = letters_in(db)
+    chosen = asyncio.run(fitting(queue, msgspec.structs.replace(wanted, state=states, changed_before=before)))
+    if dry_run or not chosen.count:
+        _say_only("purge", chosen, 0, json=json, dry_run=dry_run)
         return
-    agree("purge", f"This deletes {chosen.text} for good.", yes=yes)
-    # A letter that changed since it was counted is not older than this, and stays.
-    deleted = asyncio.run(_purge(letters_in(db), wanted, before))
+    agree("purge", f"This deletes {selection_text(chosen)} for good.", yes=yes)
+    done, _, failed, stopped = asyncio.run(change(queue, chosen, Selection.purge))
     if json:
-        for_programs.write({"purged": deleted})
+        for_programs.write({"purged": len(done)})
     else:
-        print(f"Deleted {count_text(deleted)}.")
+        print(f"Deleted {count_text(len(done))}.")
+    if failed:
+        for_people.hint(f"{count_text(len(failed))} changed since the count, and stayed.")
+    if stopped is not None:
+        raise stopped
 
 
-async def _purge(queue: DeadLetterQueue, wanted: LetterFilter, before: float) -> int:
-    async with queue:
-        return await queue.purge(wanted, older_than=time.time() - before)
+def _any(key: Key) -> bool:
+    return True
 
 
-def _can_be_retried(letter: DeadLetter) -> bool:
-    return letter.replayable and letter.redeliverable
-
-
-async def _retry(queue: DeadLetterQueue, id: str) -> DeadLetter:
-    return await queue.retry(id)
+def _can_be_retried(key: Key) -> bool:
+    return key.replayable and key.redeliverable
 
 
 # --- how they go about it --------------------------------------------------------------------------
@@ -238,23 +233,28 @@ def _run(
             got="none of them",
             fix="stanchion dlq list shows the ids.",
         )
-    chosen = _chosen(verb, ids, db, filters)
-    if how.dry_run or not chosen.ids:
-        _say_only(verb.name, chosen, json=how.json, dry_run=how.dry_run)
-        if not chosen.ids:
+    queue = letters_in(db)
+    chosen, left_out = _chosen(verb, ids, queue, filters)
+    if how.dry_run or not chosen.count:
+        _say_only(verb.name, chosen, left_out, json=how.json, dry_run=how.dry_run)
+        if not chosen.count:
             raise typer.Exit(FAILED)
         return
     if verb.asks or not ids:
-        agree(verb.name, _announcement(verb.name, chosen), yes=how.yes)
-    _report(verb, asyncio.run(change(letters_in(db), chosen.ids, verb.do)), json=how.json)
+        announcement = f"This {_THIRD_PERSON[verb.name]} {selection_text(chosen)}.{_left_out_text(left_out)}"
+        agree(verb.name, announcement, yes=how.yes)
+    _report(verb, asyncio.run(change(queue, chosen, verb.do)), json=how.json)
 
 
-def _chosen(verb: _Verb, ids: list[str] | None, db: str | None, filters: Filters) -> Chosen:
+def _chosen(verb: _Verb, ids: list[str] | None, queue: DeadLetterQueue, filters: Filters) -> tuple[Selection, int]:
+    """Return the letters to change, and how many fit and cannot be changed so."""
     if ids:
-        return asyncio.run(named(letters_in(db), ids))
+        return asyncio.run(named(queue, ids)), 0
     wanted = filters.checked(time.time())
     states = _within(verb.name, wanted.states, verb.states) or verb.states
-    return asyncio.run(fitting(letters_in(db), msgspec.structs.replace(wanted, state=states), verb.can_be))
+    fit = asyncio.run(fitting(queue, msgspec.structs.replace(wanted, state=states)))
+    able = fit.where(verb.can_be)
+    return able, fit.count - able.count
 
 
 def _within(verb: str, states: tuple[State, ...], able: tuple[State, ...]) -> tuple[State, ...]:
@@ -266,36 +266,31 @@ def _within(verb: str, states: tuple[State, ...], able: tuple[State, ...]) -> tu
     return states
 
 
-def _announcement(name: str, chosen: Chosen) -> str:
-    return f"This {_THIRD_PERSON[name]} {chosen.text}.{_left_out(chosen)}"
-
-
-def _left_out(chosen: Chosen) -> str:
-    if not chosen.left_out:
+def _left_out_text(count: int) -> str:
+    if not count:
         return ""
-    fit = "fits" if chosen.left_out == 1 else "fit"
-    return f" {chosen.left_out} more {fit}, and cannot be sent: it went to a pid, or its message is no data."
+    fit = "fits" if count == 1 else "fit"
+    return f" {count} more {fit}, and cannot be sent: it went to a pid, or its message is no data."
 
 
-def _say_only(name: str, chosen: Chosen, *, json: bool, dry_run: bool) -> None:
+def _say_only(name: str, chosen: Selection, left_out: int, *, json: bool, dry_run: bool) -> None:
     """Say what would be done, where nothing is."""
     if json:
-        for_programs.write({"dry_run": dry_run, "count": len(chosen.ids), "left_out": chosen.left_out})
-    elif chosen.ids:
-        print(f"This would {name} {chosen.text}; nothing was changed.{_left_out(chosen)}")
+        for_programs.write({"dry_run": dry_run, "count": chosen.count, "left_out": left_out})
+    elif chosen.count:
+        print(f"This would {name} {selection_text(chosen)}; nothing was changed.{_left_out_text(left_out)}")
     else:
         for_people.hint("There are no such letters; nothing was changed.")
 
 
 def _report(verb: _Verb, changed: Changed, *, json: bool) -> None:
-    done, failed, stopped = changed
+    done, replayed_as, failed, stopped = changed
     if json:
-        ids: list[Json] = [_result(id, result) for id, result in done]
         problems: list[Json] = [{"id": id, "error": error} for id, error in failed]
-        for_programs.write({verb.past: ids, "failed": problems})
+        for_programs.write({verb.past: _results(done, replayed_as), "failed": problems})
     else:
-        for id, result in done:
-            print(f"{verb.past} {id}" + (f" as {result}" if isinstance(result, str) else ""))
+        for id, new_id in zip_longest(done, replayed_as):
+            print(f"{verb.past} {id}" + (f" as {new_id}" if new_id else ""))
         if len(done) > 1:
             for_people.hint(f"{count_text(len(done))} {verb.past}.")
     for _, error in failed:
@@ -308,5 +303,7 @@ def _report(verb: _Verb, changed: Changed, *, json: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _result(id: str, result: object) -> Json:
-    return {"id": id, "new_id": result} if isinstance(result, str) else id
+def _results(done: tuple[str, ...], replayed_as: tuple[str, ...]) -> list[Json]:
+    if replayed_as:
+        return [{"id": id, "new_id": new_id} for id, new_id in zip(done, replayed_as, strict=True)]
+    return list(done)

@@ -33,11 +33,14 @@ def letter_json(letter: DeadLetter) -> dict[str, Json]:
     return {key: as_json(letter.replayable if key == "replayable" else fields[key]) for key in _KEYS}
 
 
-def whole_letter_json(letter: DeadLetter) -> dict[str, Json]:
-    """Return a letter with its message: as JSON, and as the bytes that are stored, in base64."""
+def whole_letter_json(letter: DeadLetter, lineage: tuple[DeadLetter, ...]) -> dict[str, Json]:
+    """Return a letter with its message: as JSON, and as the bytes that are stored, in base64; and with its lineage."""
     message, problem = message_of(letter)
     payload: Json = msgspec.to_builtins(letter.payload)
-    return {**letter_json(letter), "message": message, "message_problem": problem, "payload": payload}
+    ids: list[Json] = [related.id for related in lineage]
+    return {
+        **letter_json(letter), "message": message, "message_problem": problem, "payload": payload, "lineage": ids,
+    }  # fmt: skip
 
 
 def stats_json(stats: Stats) -> dict[str, Json]:

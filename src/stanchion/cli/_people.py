@@ -156,8 +156,8 @@ def show_stats(stats: Stats, now: float) -> None:
 # --- one letter ------------------------------------------------------------------------------------
 
 
-def show_letter(letter: DeadLetter, now: float) -> None:
-    """Print all that is known about a letter."""
+def show_letter(letter: DeadLetter, lineage: tuple[DeadLetter, ...], now: float) -> None:
+    """Print all that is known about a letter, and the letters that it replays or that replay it."""
     out = console()
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True, style="bold")
@@ -168,6 +168,12 @@ def show_letter(letter: DeadLetter, now: float) -> None:
     if letter.attempts:
         _heading(out, "Attempts that failed" + _not_kept(letter))
         out.print(_attempts(letter))
+    if trace := next((attempt.traceback for attempt in reversed(letter.attempts) if attempt.traceback), None):
+        _heading(out, "Where the recipient crashed last")
+        _block(out, visible(trace))
+    if len(lineage) > 1:
+        _heading(out, "Replays")
+        out.print(_lineage(lineage))
     if letter.metadata:
         _heading(out, "Metadata")
         _block(out, text_of(as_json(letter.metadata), indent=2))
@@ -219,6 +225,15 @@ def _attempts(letter: DeadLetter) -> Table:
     table.add_column("ERROR", overflow="fold")
     for attempt in letter.attempts:
         table.add_row(clock_text(attempt.at), _cell(attempt.reason), Text(visible(attempt.error or "")))
+    return table
+
+
+def _lineage(lineage: tuple[DeadLetter, ...]) -> Table:
+    table = _plain_table()
+    for name in ("ID", "REPLAY OF", "STATE", "RECIPIENT"):
+        table.add_column(name, no_wrap=True)
+    for letter in lineage:
+        table.add_row(_cell(letter.id), _cell(letter.replay_of or "-"), _state(letter.state), _cell(letter.recipient))
     return table
 
 

@@ -14,9 +14,13 @@ from stanchion.dead_letters._changes import Change, Subscription
 from stanchion.dead_letters._codec import EncodedMessage, decode, encode
 from stanchion.dead_letters._filter import LetterFilter, Page, Stats
 from stanchion.dead_letters._hook import ExhaustedHook
+from stanchion.dead_letters._jsonl import Imported, LetterFile
 from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State
+from stanchion.dead_letters._purging import Retention
 from stanchion.dead_letters._queue import DeadLetterQueue
-from stanchion.dead_letters._store import Store, Write
+from stanchion.dead_letters._selection import BulkResult, Selection
+from stanchion.dead_letters._statistics import Growth, GrowthAlarm, GrowthHook, QueueStatistics
+from stanchion.dead_letters._store import Key, Store, Write
 from stanchion.dead_letters.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -25,14 +29,24 @@ if TYPE_CHECKING:
 __all__ = [
     "STATES",
     "Attempt",
+    "BulkResult",
     "Change",
     "DeadLetter",
     "DeadLetterQueue",
     "EncodedMessage",
     "ExhaustedHook",
+    "Growth",
+    "GrowthAlarm",
+    "GrowthHook",
+    "Imported",
+    "Key",
+    "LetterFile",
     "LetterFilter",
     "MemoryStore",
     "Page",
+    "QueueStatistics",
+    "Retention",
+    "Selection",
     "SqlStore",
     "State",
     "Stats",

@@ -15,7 +15,7 @@ class Change(NamedTuple):
     """One change of a letter that is committed.
 
     Attributes:
-        verb: What was done: ``"add"``, ``"retry"``, ``"replay"``, ``"discard"``, ``"claim"``,
+        verb: What was done: ``"add"``, ``"import"``, ``"retry"``, ``"replay"``, ``"discard"``, ``"claim"``,
             ``"delivered"``, ``"failed"`` or ``"release"``.
         letter: The letter as it is stored since.
     """
@@ -108,6 +108,11 @@ class ChangeFeed:
                 subscription.take(change)
         if self._waiters:
             self._wake()
+
+    def heard(self) -> None:
+        """Wake those who wait: another queue on the same store changed something."""
+        self.count += 1
+        self._wake()
 
     async def wait(self, seen: int) -> int:
         """Return ``count`` when it is no longer ``seen``: at once when it is not.

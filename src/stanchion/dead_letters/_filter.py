@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
+from typing import TypeGuard, cast
 
 import msgspec
 
@@ -24,6 +24,8 @@ class LetterFilter(msgspec.Struct, frozen=True, kw_only=True):
         message_type: The stored type of the message.
         since: Added at this time or later: Unix seconds, or a datetime with a time zone.
         until: Added before this time.
+        changed_before: Not changed since this time.
+        replay_of: The letter that they replay.
 
     Raises:
         InvalidOptionError: a value is of the wrong kind, or names no state.
@@ -35,15 +37,16 @@ class LetterFilter(msgspec.Struct, frozen=True, kw_only=True):
     message_type: str | None = None
     since: float | datetime | None = None
     until: float | datetime | None = None
+    changed_before: float | datetime | None = None
+    replay_of: str | None = None
 
     def __post_init__(self) -> None:
         for state in self.states:
             one_of("filter: state", state, STATES)
-        for name in ("recipient", "reason", "message_type"):
-            value: object = getattr(self, name)
+        for name, value in self.texts.items():
             if value is not None and not isinstance(value, str):
                 raise InvalidOptionError(f"filter: {name}", expected="text or None", got=cut(value))
-        _ = self.window
+        _ = self.window, self.change_limit
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -56,6 +59,26 @@ class LetterFilter(msgspec.Struct, frozen=True, kw_only=True):
     def window(self) -> tuple[float | None, float | None]:
         """``since`` and ``until`` in Unix seconds."""
         return _unix("filter: since", self.since), _unix("filter: until", self.until)
+
+    @property
+    def change_limit(self) -> float | None:
+        """``changed_before`` in Unix seconds."""
+        return _unix("filter: changed_before", self.changed_before)
+
+    @property
+    def texts(self) -> dict[str, str | None]:
+        """What fields of a letter must be equal to; None where any value will do."""
+        return {
+            "recipient": self.recipient,
+            "reason": self.reason,
+            "message_type": self.message_type,
+            "replay_of": self.replay_of,
+        }
+
+
+def is_fields(given: object) -> TypeGuard[Mapping[str, object]]:
+    """Tell whether it is a filter's fields by name."""
+    return isinstance(given, Mapping)
 
 
 def filter_of(given: LetterFilter | Mapping[str, object] | None) -> LetterFilter:

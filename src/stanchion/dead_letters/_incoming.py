@@ -7,6 +7,7 @@ text or metadata that no store could take is kept in a form that it can.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -19,6 +20,7 @@ from stanchion.errors import InvalidOptionError, MessageEncodeError
 
 _WORD_LIMIT: Final = 200
 _TEXT_LIMIT: Final = 2000
+_TRACEBACK_LIMIT: Final = 4000
 _ADDRESS_LIMIT: Final = 10_000
 _HISTORY_LIMIT: Final = 10_000  # bytes; a history within it is kept word for word
 
@@ -56,7 +58,7 @@ def _checked(given: EncodedMessage) -> EncodedMessage:
 
 
 def address(subject: str, value: object) -> str:
-    """Return a recipient as text.
+    """Return a recipient, or an owner, as text.
 
     Raises:
         InvalidOptionError: it is no text, or empty.
@@ -90,6 +92,34 @@ def text_or_none(subject: str, value: object) -> str | None:
     raise InvalidOptionError(subject, expected="text or None", got=cut(value))
 
 
+def traceback_or_none(subject: str, value: object) -> str | None:
+    """Return a stack trace, its last 4000 characters, for what raised stands at the end; None stays None.
+
+    Raises:
+        InvalidOptionError: it is neither text nor None.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return storable(value[-_TRACEBACK_LIMIT:], _TRACEBACK_LIMIT)
+    raise InvalidOptionError(subject, expected="text or None", got=cut(value))
+
+
+def trace_of(subject: str, given: tuple[str, str] | None) -> tuple[str | None, str | None]:
+    """Return a trace id and a span id; two None when there is no trace.
+
+    Raises:
+        InvalidOptionError: it is no pair of texts.
+    """
+    match given:
+        case None:
+            return None, None
+        case (str() as trace_id, str() as span_id):
+            return storable(trace_id, _TEXT_LIMIT), storable(span_id, _TEXT_LIMIT)
+        case _:
+            raise InvalidOptionError(subject, expected="(trace id, span id)", got=cut(given))
+
+
 def attempts_of(subject: str, given: Iterable[object]) -> tuple[Attempt, ...]:
     """Return attempts whose texts a store can keep.
 
@@ -103,24 +133,39 @@ def attempts_of(subject: str, given: Iterable[object]) -> tuple[Attempt, ...]:
     except UnicodeEncodeError:
         pass
     return tuple(
-        Attempt(attempt.at, word(subject, attempt.reason), text_or_none(subject, attempt.error)) for attempt in attempts
+        Attempt(
+            attempt.at,
+            word(subject, attempt.reason),
+            text_or_none(subject, attempt.error),
+            traceback_or_none(subject, attempt.traceback),
+        )
+        for attempt in attempts
     )
 
 
 def _attempt(subject: str, given: object) -> Attempt:
     # Attempt is a plain Struct: its annotations promise types that nobody has checked.
     if isinstance(given, Attempt) and isinstance(given.at, float | int) and isinstance(given.reason, str):
-        if given.error is None or isinstance(given.error, str):
+        # What is no finite number is no JSON, and the whole history would not come back.
+        if math.isfinite(given.at) and all(
+            text is None or isinstance(text, str) for text in (given.error, given.traceback)
+        ):
             return given
-    raise InvalidOptionError(subject, expected="Attempt(seconds, text, text or None)", got=cut(given))
+    raise InvalidOptionError(subject, expected="Attempt(seconds, text, text or None, text or None)", got=cut(given))
 
 
-def json_of(metadata: Mapping[str, object] | None) -> dict[str, object]:
-    """Return metadata as JSON data. What is none is kept as its repr, so that no letter fails for it."""
-    if not metadata:
+def json_of(subject: str, metadata: Mapping[str, object] | None) -> dict[str, object]:
+    """Return metadata as JSON data. What is none is kept as its repr, so that no letter fails for it.
+
+    Raises:
+        InvalidOptionError: it is no mapping.
+    """
+    if metadata is None:
         return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidOptionError(subject, expected="a mapping", got=cut(metadata))
     try:
-        return msgspec.json.decode(msgspec.json.encode(metadata, enc_hook=cut), type=dict[str, object])
+        return msgspec.json.decode(msgspec.json.encode(dict(metadata), enc_hook=cut), type=dict[str, object])
     except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError):
         return {_ascii(key): storable(cut(value), _WORD_LIMIT) for key, value in metadata.items()}
 

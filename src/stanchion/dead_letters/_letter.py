@@ -27,11 +27,13 @@ class Attempt(msgspec.Struct, frozen=True):
         at: When it ended, in Unix seconds.
         reason: Why it failed, as one word: ``"noproc"``, ``"timeout"``, ``"down"``, ...
         error: The error's text, where there was one.
+        traceback: The stack trace, where the recipient crashed while it handled the message.
     """
 
     at: float
     reason: str
     error: str | None = None
+    traceback: str | None = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,32 +1,45 @@
 # SPDX-License-Identifier: MIT
 """The dead-letter queue: the verbs of people, of the delivery that adds, and of the one that redelivers.
 
-It is one piece since each verb is a few lines around the same session; more than half of the file is their docstrings.
-The rules are in ``_transitions.py``, the writing in ``_group_commit.py``.
+It is one piece since each verb is a few lines around the same session; two thirds of the file are their docstrings.
+The rules are in ``_transitions.py``; what needs more than a few lines is in a file of its own: ``_selection.py``,
+``_purging.py``, ``_jsonl.py``, ``_lineage.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, Self, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, Self, TypeAlias
 
-import msgspec
-
-from stanchion._backoff import Backoff, RandomSource
+from stanchion._backoff import Backoff
 from stanchion._validate import Seconds, callable_or_none, cut, instance, seconds, whole_number
 from stanchion.dead_letters import _transitions as transitions
 from stanchion.dead_letters._changes import Subscription
-from stanchion.dead_letters._filter import LetterFilter, Page, Stats, filter_of
+from stanchion.dead_letters._claimant import claimant
+from stanchion.dead_letters._filter import LetterFilter, Page, Stats, filter_of, is_fields
 from stanchion.dead_letters._hook import ExhaustedHook
-from stanchion.dead_letters._ids import LetterIds
-from stanchion.dead_letters._incoming import address, attempts_of, content_of, json_of, text_or_none, word
+from stanchion.dead_letters._incoming import (
+    address,
+    attempts_of,
+    content_of,
+    json_of,
+    text_or_none,
+    trace_of,
+    traceback_or_none,
+    word,
+)
+from stanchion.dead_letters._jsonl import Imported, LetterFile, export, import_letters
 from stanchion.dead_letters._letter import Attempt, DeadLetter, kept
-from stanchion.dead_letters._session import Session
+from stanchion.dead_letters._lineage import lineage
+from stanchion.dead_letters._places import room_of
+from stanchion.dead_letters._purging import Retention, enforce, purge, purgeable
+from stanchion.dead_letters._selection import Selection, keys_in, keys_of, replaying
+from stanchion.dead_letters._session import Host, Session
+from stanchion.dead_letters._statistics import DEFAULT_GROWTH, GrowthAlarm, GrowthHook, QueueStatistics
 from stanchion.dead_letters._store import Store, Write
 from stanchion.dead_letters.stores import check_url, store_of
 from stanchion.errors import (
@@ -34,42 +47,16 @@ from stanchion.errors import (
     DeadLetterNotFoundError,
     DeadLettersClosedError,
     InvalidOptionError,
-    StoreFullError,
+    StoreError,
 )
-from stanchion.kernel import Clock, SystemClock
-from stanchion.telemetry import Telemetry
+from stanchion.kernel import SystemClock
+from stanchion.storage import this_process
 
 _log = logging.getLogger("stanchion.dead_letters")
 
 DEFAULT_BACKOFF: Final = Backoff(initial=5.0, factor=2.0, maximum=3600.0, jitter=0.2)
 
-_PURGE_STEP: Final = 1000
 _Letters: TypeAlias = list[DeadLetter]  # the class below has a method called list
-_Claims: TypeAlias = dict[asyncio.Future[bool], DeadLetter]
-
-
-class Host(Protocol):
-    """What the queue uses of the node that it is a service of."""
-
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """The node's clock."""
-        ...
-
-    @property
-    def telemetry(self) -> Telemetry:
-        """Where the node's events are told."""
-        ...
-
-    @property
-    def random(self) -> RandomSource:
-        """Where the node's jitter comes from."""
-        ...
 
 
 class DeadLetterQueue:
@@ -80,24 +67,28 @@ class DeadLetterQueue:
 
     Durability: what a verb reports is committed. With an SQL store it survives ``kill -9``, and loss of
     power as far as the store's ``synchronous`` says. A verb that raises a ``StoreError`` has changed
-    nothing. Concurrent verbs are committed in groups, and one that is cancelled while it waits for its
+    nothing; only ``StoreUncertainError`` cannot tell. Concurrent verbs are committed in groups, and one that is cancelled while it waits for its
     commit is carried out all the same.
 
-    Sharing: several queues, in several processes, may use one SQL file. Changes are told only by the queue
-    that made them.
+    Sharing: several queues, in several processes, may use one database. Changes are told only by the queue
+    that made them; but on PostgreSQL, ``wait_changed`` hears of letters that others made due.
 
     Args:
         store: A store, or its URL: ``"sqlite:///letters.db"`` or ``"memory:"``.
-        backoff: The delay before each redelivery, counted from the last failure.
+        backoff: The delay before each redelivery, counted from the last failure. It is rounded up, by an eighth of it
+            at most.
         max_attempts: How many failed redeliveries exhaust a letter; 0 redelivers none on its own, None has no
             limit.
         on_exhausted: Called in a task of its own with each letter that is exhausted, ``def`` or ``async def``.
             If it raises, that is logged. It is not called again if the process dies before it ran.
+        retention: How long letters are kept; None keeps them until they are purged.
+        growth: When it is told that letters come too fast; by default at 1000 letters within 60 s. None never tells.
+        on_growth: Called then, like ``on_exhausted``, with how many letters were added in how many seconds.
         max_pending: How many writes may wait for their commit; beyond that, ``add`` waits for room.
         seed: The seed of the jitter without a node; with one, its random numbers are used.
 
     Attributes:
-        owner: The name under which this queue claims letters while it is open; no other queue has it.
+        owner: The name under which this queue claims letters while it is open, empty before; no other queue has it.
 
     Raises:
         InvalidOptionError: an argument is wrong.
@@ -120,6 +111,9 @@ class DeadLetterQueue:
         backoff: Backoff = DEFAULT_BACKOFF,
         max_attempts: int | None = 10,
         on_exhausted: ExhaustedHook | None = None,
+        retention: Retention | None = None,
+        growth: GrowthAlarm | None = DEFAULT_GROWTH,
+        on_growth: GrowthHook | None = None,
         max_pending: int = 10_000,
         seed: int | None = None,
     ) -> None:
@@ -131,13 +125,18 @@ class DeadLetterQueue:
         self._given: Final = store
         self._backoff: Final = instance("DeadLetterQueue: backoff", backoff, Backoff)
         self._max_attempts: Final = max_attempts
-        self._hook: Final = on_exhausted
+        callable_or_none("DeadLetterQueue: on_growth", on_growth)
+        self._on_exhausted: Final = on_exhausted
+        self._on_growth: Final = on_growth
+        if retention is not None:
+            instance("DeadLetterQueue: retention", retention, Retention)
+        if growth is not None:
+            instance("DeadLetterQueue: growth", growth, GrowthAlarm)
+        self._retention: Final = retention
+        self._growth: Final = growth
         self._max_pending: Final = whole_number("DeadLetterQueue: max_pending", max_pending, at_least=1)
         self._random: Final = random.Random(seed)
-        # Both are made anew by open(): a process that was forked since must not have the same.
-        self._ids = LetterIds()
-        self.owner = _new_owner()
-        self._clock: Clock = SystemClock()
+        self.owner = ""  # made by open(): a process that was forked since must not have the same
         self._session: Session | None = None  # set while it is open
 
     # --- opening and closing ---------------------------------------------------------------------
@@ -155,17 +154,21 @@ class DeadLetterQueue:
         if self._session is not None:
             raise InvalidOptionError("DeadLetterQueue.open()", expected="a closed queue", got="an open one")
         store = await store_of(self._given) if isinstance(self._given, str) else self._given
+        process = await asyncio.to_thread(this_process)
         await store.open()
-        self._ids = LetterIds()
-        self.owner = _new_owner()
-        self._clock = SystemClock() if node is None else node.clock
+        self.owner = claimant(process)
         source = self._random if node is None else node.random
         self._session = Session(
             store,
             transitions.RetryPolicy(self._backoff, self._max_attempts, source),
-            self._hook,
+            SystemClock() if node is None else node.clock,
             None if node is None else node.telemetry,
+            process,
             max_pending=self._max_pending,
+            on_exhausted=self._on_exhausted,
+            growth=self._growth,
+            on_growth=self._on_growth,
+            retention=self._retention,
         )
 
     async def close(self) -> None:
@@ -198,6 +201,7 @@ class DeadLetterQueue:
         message_id: str | None = None,
         trace: tuple[str, str] | None = None,
         redeliverable: bool = True,
+        final: bool = False,
     ) -> str:
         """Store a message that could not be delivered.
 
@@ -213,12 +217,13 @@ class DeadLetterQueue:
             trace: The trace id and the span id of the send.
             redeliverable: False when ``recipient`` cannot be found again, as a pid of a process that is gone.
                 Such a letter, or one that is not replayable, is exhausted at once: it waits for a person.
+            final: True when trying again is in vain: the letter is exhausted at once.
 
         Returns:
             The letter's id, when the letter is committed.
 
         Raises:
-            StoreError: the store failed; the letter is not stored. While others lock an SQL file, that takes
+            StoreError: the store failed; the letter is not stored, other than ``StoreUncertainError`` may find. While others lock an SQL file, that takes
                 up to two of its ``busy_timeout``: for the commit under way, and for this one.
             DeadLettersClosedError: the queue is closed; the letter is not stored.
             InvalidOptionError: an argument is of the wrong kind.
@@ -229,13 +234,14 @@ class DeadLetterQueue:
         opened = self._opened("add")
         if opened.commit.full:
             await opened.commit.room("add")
-        now = self._clock.time()
+        now = opened.clock.time()
         history = attempts_of("add(attempts)", attempts) if attempts else ()
         message_type, version, payload, preview, note = content_of(message)
-        again = opened.policy.next_attempt(0, now) if redeliverable and payload is not None else None
-        trace_id, span_id = (None, None) if trace is None else trace
+        sendable = redeliverable and payload is not None and not final
+        again = opened.policy.next_attempt(0, now) if sendable else None
+        trace_id, span_id = trace_of("add(trace)", trace)
         letter = DeadLetter(
-            id=self._ids.next(now),
+            id=opened.ids.next(now),
             recipient=address("add(recipient)", recipient),
             message_type=message_type,
             version=version,
@@ -249,10 +255,10 @@ class DeadLetterQueue:
             next_attempt_at=again,
             created_at=now,
             updated_at=now,
-            metadata=json_of(metadata),
+            metadata=json_of("add(metadata)", metadata),
             message_id=text_or_none("add(message_id)", message_id),
-            trace_id=text_or_none("add(trace)", trace_id),
-            span_id=text_or_none("add(trace)", span_id),
+            trace_id=trace_id,
+            span_id=span_id,
             redeliverable=redeliverable,
             note=note,
         )
@@ -319,7 +325,81 @@ class DeadLetterQueue:
         whole_number("subscribe(buffer)", buffer, at_least=1)
         return self._opened("subscribe").changes.subscribe(buffer)
 
+    def statistics(self) -> QueueStatistics:
+        """Return what this queue has done since it opened; ``stats()`` counts what is stored now."""
+        return self._opened("statistics").statistics
+
+    async def lineage(self, id: str) -> tuple[DeadLetter, ...]:
+        """Return the letter that a letter goes back to, and every replay of it and of those, oldest first.
+
+        Letters that were purged are missing in it. The letter itself is in it, alone if it was never replayed.
+
+        Raises:
+            DeadLetterNotFoundError: there is no letter with this id.
+        """
+        return await lineage(self._opened("lineage").store, await self.get(id))
+
+    async def export(self, file: LetterFile, filter: LetterFilter | Mapping[str, object] | None = None) -> int:
+        """Write letters as lines of JSON, the oldest first, with all that is known about each.
+
+        What is added meanwhile may or may not be in it; each letter that is in it is whole.
+
+        Args:
+            file: The path of a file that is not there yet, or an open binary file, which stays open.
+            filter: Which letters; None for all.
+
+        Returns:
+            How many letters were written.
+
+        Raises:
+            LetterFileError: the file is there, or cannot be written.
+            StoreError: the store failed.
+            InvalidOptionError: an argument is wrong.
+
+        When it fails or is cancelled, a file that it made is removed.
+        """
+        return await export(self._opened("export"), file, filter_of(filter))
+
+    async def import_(self, file: LetterFile) -> Imported:
+        """Store the letters that ``export`` wrote, as they were then; those whose ids are there are skipped.
+
+        A claim comes along, and ends when it would have ended. No letter is stored before all lines were found right.
+
+        Args:
+            file: The path of the file, or an open binary file that can be rewound; it is read from where it is.
+
+        Returns:
+            How many letters were stored, and how many skipped.
+
+        Raises:
+            LetterFileError: the file cannot be read, or a line is not right: the error has its number. Nothing was
+                stored.
+            StoreError: the store failed; what was stored so far stays, and to import the file again goes on from there.
+            InvalidOptionError: ``file`` is neither a path nor an open binary file.
+        """
+        return await import_letters(self._opened("import_"), file)
+
     # --- deciding --------------------------------------------------------------------------------
+
+    async def select(
+        self, which: LetterFilter | Mapping[str, object] | Iterable[DeadLetter] | None = None
+    ) -> Selection:
+        """Return letters to retry, replay, discard or purge together: exactly these, as they are now.
+
+        Look at the selection's ``count``, and call one of its verbs: ``await selection.retry()``. What changes after it
+        was made is left alone. To delete whatever fits at the time, without a look first, ``purge`` is enough.
+
+        Args:
+            which: A filter or its fields by name, or letters as a page showed them. None for all.
+
+        Raises:
+            InvalidOptionError: the filter is wrong, or it is no filter and has something else than letters.
+            StoreError: the store failed.
+        """
+        opened = self._opened("select")
+        if which is None or isinstance(which, LetterFilter) or is_fields(which):
+            return Selection(self._opened, await keys_of(opened.store, filter_of(which)))
+        return Selection(self._opened, keys_in("select(which)", which))
 
     async def retry(self, id: str) -> DeadLetter:
         """Make a waiting or exhausted letter due now, with all its attempts before it.
@@ -331,7 +411,7 @@ class DeadLetterQueue:
             DeadLetterNotFoundError: there is no such letter.
             DeadLetterStateError: it is in another state, is not replayable, or its recipient cannot be found again.
         """
-        return await self._change("retry", id, lambda letter: transitions.retry(letter, self._clock.time()))
+        return await self._change("retry", id, transitions.retry)
 
     async def replay(self, id: str, recipient: str | None = None) -> str:
         """Send a letter's message again as a new letter, which is due now; to somebody else if you like.
@@ -353,15 +433,12 @@ class DeadLetterQueue:
         name = None if recipient is None else address("replay(recipient)", recipient)
         only_open = False
         while True:
-            now = self._clock.time()
             letter = await self.get(id)
-            new = transitions.replayed(letter, self._ids.next(now), name, now, only_open=only_open)
-            write = Write(new)
-            if transitions.is_open(letter):
-                old = transitions.discard(letter, f"replayed as {new.id}", now)
-                write = Write(old, replaces=letter.revision, also=new)
-            if await self._opened("replay").commit.put("replay", write):
-                return new.id
+            opened = self._opened("replay")
+            now = opened.clock.time()
+            new_id = opened.ids.next(now)
+            if await opened.commit.put("replay", replaying(letter, new_id, name, now, only_open=only_open)):
+                return new_id
             only_open = True  # somebody else was faster: if by settling it, to replay it too would send it twice
 
     async def discard(self, id: str, *, why: str | None = None) -> DeadLetter:
@@ -379,7 +456,7 @@ class DeadLetterQueue:
             DeadLetterStateError: it is in another state.
         """
         note = text_or_none("discard(why)", why)
-        return await self._change("discard", id, lambda letter: transitions.discard(letter, note, self._clock.time()))
+        return await self._change("discard", id, partial(transitions.discard, why=note))
 
     async def purge(
         self, filter: LetterFilter | Mapping[str, object] | None = None, *, older_than: Seconds | None = None
@@ -400,43 +477,45 @@ class DeadLetterQueue:
 
         Cancellation: what was deleted so far stays deleted.
         """
-        wanted = filter_of(filter)
-        if "retrying" in wanted.states:
-            raise InvalidOptionError(
-                "purge(filter)",
-                expected="states other than 'retrying'",
-                got=cut(wanted.state),
-                fix="wait until they are settled; an abandoned claim ends by itself.",
-            )
-        wanted = msgspec.structs.replace(wanted, state=wanted.states or ("delivered", "discarded"))
-        before = None if older_than is None else self._clock.time() - seconds("purge(older_than)", older_than)
-        count, step = 0, _PURGE_STEP
-        while True:  # in steps, so that others can write in between
-            store = self._opened("purge").store
-            try:
-                deleted = await store.delete(wanted, updated_before=before, limit=step)
-            except StoreFullError:  # an SQL file needs room to delete, too: less of it for fewer letters
-                if step == 1:
-                    raise
-                step //= 2
-                continue
-            count += deleted
-            if deleted < step:
-                return count
-            step = min(2 * step, _PURGE_STEP)
+        opened = self._opened("purge")
+        return await purge(opened, purgeable(filter_of(filter), older_than, opened.clock.time()))
+
+    async def enforce_retention(self) -> int:
+        """Delete what ``retention`` says is kept for too long; the queue does it by itself now and then.
+
+        Returns:
+            How many letters were deleted; 0 without ``retention``.
+
+        Raises:
+            StoreError: the store failed; what was deleted so far stays deleted.
+        """
+        opened = self._opened("enforce_retention")
+        return 0 if self._retention is None else await enforce(opened, self._retention)
 
     # --- redelivering ----------------------------------------------------------------------------
 
-    async def claim_due(self, limit: int = 100, *, lease_seconds: Seconds = 60.0, owner: str | None = None) -> _Letters:
+    async def claim_due(
+        self,
+        limit: int = 100,
+        *,
+        lease_seconds: Seconds = 60.0,
+        owner: str | None = None,
+        per_recipient: int | None = None,
+        room: Mapping[str, int] | None = None,
+    ) -> _Letters:
         """Take letters that are due, the longest due first; nobody else gets them while the claim holds.
 
         Settle each by ``delivered``, ``failed`` or ``release``. A claim that is not settled in time ends: the
-        letter may be claimed again, and that counts as a failed redelivery.
+        letter may be claimed again, and that counts as a failed redelivery. So does one whose owner was a process of this
+        machine that is gone; then the claim ends at once, and not when its time is over.
 
         Args:
             limit: How many letters at most.
             lease_seconds: How long the claim holds; more than 0.
             owner: Who claims; None for this queue.
+            per_recipient: How many letters of one recipient at most; None for no limit.
+            room: How many letters of a recipient at most, by its name, for those of which fewer are wanted; 0 for
+                none. It costs the letters that are left no attempt.
 
         Returns:
             The claimed letters; empty when none is due.
@@ -445,44 +524,29 @@ class DeadLetterQueue:
         and the releasing goes on by itself.
         """
         whole_number("claim_due(limit)", limit, at_least=1)
+        if per_recipient is not None:
+            whole_number("claim_due(per_recipient)", per_recipient, at_least=1)
         lease = seconds("claim_due(lease_seconds)", lease_seconds)
         if lease == 0:
             raise InvalidOptionError("claim_due(lease_seconds)", expected="more than 0 seconds", got=cut(lease_seconds))
-        claimant = self.owner if owner is None else owner
-        asked: _Claims = {}
+        places = room_of("claim_due(room)", room)
+        claimant = self._owner("claim_due(owner)", owner)
+        claiming = self._opened("claim_due").claim(
+            limit, owner=claimant, lease=lease, per_recipient=per_recipient, room=places
+        )
         try:
-            while len(claimed := _claimed(asked)) < limit:
-                opened, now = self._opened("claim_due"), self._clock.time()
-                due = await opened.store.due(now, limit - len(claimed))
-                if not due:
-                    break
-                changes = [
-                    (letter, transitions.claim(letter, claimant, now + lease, now, opened.policy)) for letter in due
-                ]
-                answers = {opened.commit.put("claim", Write(letter, old.revision)): letter for old, letter in changes}
-                asked |= answers
-                await asyncio.wait(answers)  # which, other than gather(), leaves them alone when it is cancelled
-                # What another queue claimed first is no longer due: look again, unless the store failed.
-                failure = next((error for answer in answers if (error := answer.exception()) is not None), None)
-                if failure is not None:
-                    claimed = _claimed(asked)
-                    if not claimed:
-                        raise failure
-                    _log.error("not every due dead letter could be claimed: %s", failure)
-                    break
-        except BaseException:
-            await asyncio.shield(self._give_back(asked))
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(claiming))
             raise
-        return claimed
 
-    async def _give_back(self, asked: _Claims) -> None:
+    async def _give_back(self, claiming: asyncio.Task[_Letters]) -> None:
         """Release what is claimed for nobody."""
-        if asked:
-            await asyncio.wait(asked)
-        for letter in _claimed(asked):
+        await asyncio.wait([claiming])
+        for letter in () if claiming.cancelled() or claiming.exception() else claiming.result():
             try:
                 await self.release(letter)
-            except DeadLetterError as error:
+            except (DeadLetterError, StoreError) as error:
                 _log.error("dead letter %s stays claimed until its claim ends: %s", letter.id, error)
 
     async def delivered(self, letter: DeadLetter | str) -> DeadLetter:
@@ -495,7 +559,7 @@ class DeadLetterQueue:
             DeadLetterNotFoundError: there is no such letter.
             DeadLetterStateError: it is delivered already, or discarded.
         """
-        return await self._change("delivered", _id(letter), lambda now: transitions.delivered(now, self._clock.time()))
+        return await self._change("delivered", letter, transitions.delivered)
 
     async def failed(
         self,
@@ -503,6 +567,7 @@ class DeadLetterQueue:
         *,
         reason: str,
         error: str | None = None,
+        traceback: str | None = None,
         final: bool = False,
         owner: str | None = None,
     ) -> DeadLetter:
@@ -513,6 +578,7 @@ class DeadLetterQueue:
                 claim of ``owner`` will do, even one that was made after this attempt's ran out.
             reason: Why, as one word.
             error: The text of the error.
+            traceback: The stack trace, where the recipient crashed while it handled the message.
             final: True when trying again is in vain; the letter is exhausted.
             owner: Who claimed it, with an id; None for this queue.
 
@@ -524,13 +590,14 @@ class DeadLetterQueue:
             DeadLetterStateError: the claim does not hold any more.
         """
         why, text = word("failed(reason)", reason), text_or_none("failed(error)", error)
-        claim = self._claim(letter, owner)
+        trace = traceback_or_none("failed(traceback)", traceback)
+        claim = letter if isinstance(letter, DeadLetter) else self._owner("failed(owner)", owner)
 
-        def change(now: DeadLetter) -> DeadLetter:
-            attempt = Attempt(self._clock.time(), why, text)
-            return transitions.failed(now, claim, attempt, self._opened("failed").policy, final=final)
+        def change(letter: DeadLetter, now: float) -> DeadLetter:
+            attempt = Attempt(now, why, text, trace)
+            return transitions.failed(letter, claim, attempt, self._opened("failed").policy, final=final)
 
-        return await self._change("failed", _id(letter), change)
+        return await self._change("failed", letter, change)
 
     async def release(self, letter: DeadLetter | str, *, owner: str | None = None) -> DeadLetter:
         """Give a claim back without an attempt; the letter is due at once.
@@ -543,10 +610,8 @@ class DeadLetterQueue:
             DeadLetterNotFoundError: there is no such letter.
             DeadLetterStateError: the claim does not hold any more.
         """
-        claim = self._claim(letter, owner)
-        return await self._change(
-            "release", _id(letter), lambda now: transitions.release(now, claim, self._clock.time())
-        )
+        claim = letter if isinstance(letter, DeadLetter) else self._owner("release(owner)", owner)
+        return await self._change("release", letter, partial(transitions.release, claim=claim))
 
     async def next_due(self) -> float | None:
         """Return when the next letter may be claimed, in Unix seconds; None when none will be."""
@@ -554,7 +619,7 @@ class DeadLetterQueue:
 
     @property
     def changes(self) -> int:
-        """How many changes this queue has made since it opened; see ``wait_changed``."""
+        """How many changes this queue has made, or heard of, since it opened; see ``wait_changed``."""
         return self._opened("changes").changes.count
 
     async def wait_changed(self, seen: int) -> int:
@@ -574,33 +639,18 @@ class DeadLetterQueue:
             raise DeadLettersClosedError(verb)
         return self._session
 
-    def _claim(self, letter: DeadLetter | str, owner: str | None) -> DeadLetter | str:
-        if isinstance(letter, DeadLetter):
-            return letter
-        return self.owner if owner is None else owner
+    def _owner(self, subject: str, given: str | None) -> str:
+        return self.owner if given is None else address(subject, given)
 
-    async def _change(self, verb: str, id: str, change: Callable[[DeadLetter], DeadLetter]) -> DeadLetter:
+    async def _change(
+        self, verb: str, given: DeadLetter | str, change: Callable[[DeadLetter, float], DeadLetter]
+    ) -> DeadLetter:
         """Store the next revision of a letter; begin again when somebody else changed it meanwhile."""
+        # A letter that is given is most likely as it is stored: whoever has it has claimed it.
+        letter = given if isinstance(given, DeadLetter) else await self.get(given)
         while True:
-            letter = await self.get(id)
-            changed = change(letter)
-            if await self._opened(verb).commit.put(verb, Write(changed, letter.revision)):
+            opened = self._opened(verb)
+            changed = change(letter, opened.clock.time())
+            if await opened.commit.put(verb, Write(changed, letter.revision)):
                 return changed
-
-
-def _id(letter: DeadLetter | str) -> str:
-    return letter.id if isinstance(letter, DeadLetter) else letter
-
-
-def _claimed(asked: _Claims) -> _Letters:
-    """Return the letters whose claim is made."""
-    made = (
-        letter
-        for answer, letter in asked.items()
-        if not answer.cancelled() and answer.exception() is None and answer.result()
-    )
-    return [letter for letter in made if letter.state == "retrying"]  # not one that its last claim exhausted
-
-
-def _new_owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+            letter = await self.get(letter.id)

@@ -15,12 +15,13 @@ each time must end somewhere.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
 
 from stanchion._backoff import Backoff, RandomSource
-from stanchion.dead_letters._letter import Attempt, DeadLetter, State, kept
+from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State, kept
 from stanchion.errors import DeadLetterStateError
 
 LEASE_EXPIRED: Final = "lease_expired"
@@ -46,12 +47,21 @@ class RetryPolicy:
         self._max_attempts = max_attempts
         self._source = source
 
+    def is_used_up(self, redeliveries: int) -> bool:
+        """Tell whether so many failed redeliveries are all there may be."""
+        return self._max_attempts is not None and redeliveries >= self._max_attempts
+
     def next_attempt(self, redeliveries: int, now: float) -> float | None:
         """Return when to try again after so many failed redeliveries; None for no more."""
-        if self._max_attempts is not None and redeliveries >= self._max_attempts:
+        if self.is_used_up(redeliveries):
             return None
         # The send that failed before the letter was written is the first failed attempt.
-        return now + self._backoff.delay(redeliveries + 1, self._source)
+        delay = self._backoff.delay(redeliveries + 1, self._source)
+        # Never early, and later by no more than an eighth of the delay: letters that fail together come to few different
+        # times, so that storing many touches few places of the index of due times. A power of two divides exactly; one
+        # below the resolution of Unix time in a float could not be divided by at all.
+        tick = 2.0 ** max(math.frexp(delay)[1] - 4, -22)
+        return math.ceil((now + delay) / tick) * tick if delay else now
 
 
 def retry(letter: DeadLetter, now: float) -> DeadLetter:
@@ -88,10 +98,15 @@ def is_open(letter: DeadLetter) -> bool:
     return letter.state in _OPEN
 
 
-def discard(letter: DeadLetter, why: str | None, now: float) -> DeadLetter:
+def discard(letter: DeadLetter, now: float, *, why: str | None) -> DeadLetter:
     """Give the letter up."""
     _require(letter, "discard", _OPEN)
     return _next(letter, now, state="discarded", note=why)
+
+
+def check_purge(id: str, state: State) -> None:
+    """Require that a letter in this state may be deleted."""
+    _require_state(id, state, "purge", tuple(able for able in STATES if able != "retrying"))
 
 
 def claim(letter: DeadLetter, owner: str, until: float, now: float, policy: RetryPolicy) -> DeadLetter:
@@ -99,7 +114,7 @@ def claim(letter: DeadLetter, owner: str, until: float, now: float, policy: Retr
     if letter.state == "retrying":
         error = f"{letter.claimed_by} claimed it and neither finished nor released it in time"
         letter = _attempted(letter, Attempt(now, LEASE_EXPIRED, error))
-        if policy.next_attempt(letter.redeliveries, now) is None:
+        if policy.is_used_up(letter.redeliveries):
             return _next(letter, now, state="exhausted")
     return _next(letter, now, state="retrying", claimed_by=owner, claimed_until=until)
 
@@ -120,7 +135,7 @@ def failed(
     return _next(letter, attempt.at, state="exhausted" if again is None else "waiting", next_attempt_at=again)
 
 
-def release(letter: DeadLetter, claim: DeadLetter | str, now: float) -> DeadLetter:
+def release(letter: DeadLetter, now: float, *, claim: DeadLetter | str) -> DeadLetter:
     """Give a claim back without an attempt: the letter is due at once."""
     _require_claim(letter, "release", claim)
     return _next(letter, now, state="waiting", next_attempt_at=now)
@@ -163,11 +178,15 @@ def _next(
 
 
 def _require(letter: DeadLetter, verb: str, states: tuple[State, ...], fix: str | None = None) -> None:
-    if letter.state not in states:
-        if letter.state == "retrying":
+    _require_state(letter.id, letter.state, verb, states, fix)
+
+
+def _require_state(id: str, state: State, verb: str, states: tuple[State, ...], fix: str | None = None) -> None:
+    if state not in states:
+        if state == "retrying":
             fix = "wait until its redelivery ends; its claimed_until says when at the latest."
         raise DeadLetterStateError(
-            letter.id, verb=verb, expected="a letter that is " + " or ".join(states), state=letter.state, fix=fix
+            id, verb=verb, expected="a letter that is " + " or ".join(states), state=state, fix=fix
         )
 
 

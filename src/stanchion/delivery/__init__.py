@@ -10,27 +10,35 @@ from __future__ import annotations
 from stanchion._backoff import Backoff
 from stanchion._public import show_public_path
 from stanchion.delivery._broadcast import BroadcastReport, BroadcastStrategy, broadcast_supervised
+from stanchion.delivery._credits import CreditSender, CreditStatistics, credits
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Outcome, Reason
 from stanchion.delivery._options import OnError
+from stanchion.delivery._outbox_delivery import OutboxDelivery
 from stanchion.delivery._receipt import MessageInfo, message_info
 from stanchion.delivery._redelivery import Redelivery
 from stanchion.delivery._send import send_supervised
+from stanchion.delivery._write_message import write_message
 
 __all__ = [
     "Ack",
     "Backoff",
     "BroadcastReport",
     "BroadcastStrategy",
+    "CreditSender",
+    "CreditStatistics",
     "Delivery",
     "Failure",
     "MessageInfo",
     "OnError",
+    "OutboxDelivery",
     "Outcome",
     "Reason",
     "Redelivery",
     "broadcast_supervised",
+    "credits",
     "message_info",
     "send_supervised",
+    "write_message",
 ]
 
 show_public_path(globals())

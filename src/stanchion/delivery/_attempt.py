@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
 from stanchion.delivery._delivery import Ack, Failure, Reason
-from stanchion.delivery._receipt import TIMED_OUT, Notice, Receipt
+from stanchion.delivery._options import Options
+from stanchion.delivery._receipt import DROPPED, TIMED_OUT, Notice, OnceNotice, OnceReceipt, Receipt
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import CAST, PROCESS, Envelope, Node, Pid, Process, Ref, Refusal, find
+from stanchion.kernel import CAST, ONCE, PROCESS, Envelope, Node, Pid, Process, Ref, Refusal, find
 
 _ENQUEUED: Final = Ack.ENQUEUED
 _NEVER_BEGUN: Final = TIMED_OUT._replace(handled=False)
@@ -18,6 +18,7 @@ _NEVER_BEGUN: Final = TIMED_OUT._replace(handled=False)
 REFUSALS: Final[dict[Refusal, Failure]] = {
     "noproc": Failure(Reason.NOPROC, handled=False, retry=True),
     "overflow": Failure(Reason.OVERFLOW, handled=False, retry=True),
+    "drop_newest": DROPPED,
 }
 """What an attempt ends with when no mailbox takes the message."""
 
@@ -50,40 +51,54 @@ def enqueue(
     node: Node,
     process: Process,
     message: object,
-    ack: Ack,
+    options: Options,
+    started: float,
     message_id: str,
     number: int,
-    metadata: Mapping[str, object] | None,
+    once: bool = False,
 ) -> tuple[Envelope, Refusal | None]:
-    """Put a message into a mailbox, as attempt ``number``; return its envelope, and why it was not taken."""
+    """Put a message into a mailbox, as attempt ``number``; return its envelope, and why it was not taken.
+
+    With ``once``, for a message that may have come before, it is not handled if it was.
+    """
     token: Notice | Receipt
-    if ack is _ENQUEUED:
-        token = Notice(process, message, message_id, number, metadata)
+    if options.ack is _ENQUEUED:
+        token = (OnceNotice if once else Notice)(process, message, message_id, number, options, started)
     else:
-        token = Receipt(node.loop.create_future(), message_id, number, metadata)
-    envelope: Envelope = (CAST, message, token)
-    return envelope, process.mailbox.put(envelope)
+        token = (OnceReceipt if once else Receipt)(node.loop.create_future(), message_id, number, options, started)
+    envelope: Envelope = (ONCE if once else CAST, message, token)
+    refusal = process.mailbox.put(envelope)
+    if refusal == "overflow" and process.mailbox.line_up(envelope, token.placed):
+        refusal = None
+        if isinstance(token, Notice):
+            token.future = node.loop.create_future()
+    return envelope, refusal
 
 
 async def acknowledged(node: Node, process: Process, envelope: Envelope, limit: float | None) -> Failure | None:
-    """Wait ``limit`` seconds at most for the ack of an envelope that was taken; return why it did not come.
+    """Wait ``limit`` seconds at most for the ack of an envelope that was taken, or stands in line for a place.
+
+    Returns why it did not come.
 
     A message that was not handled yet then, or when this is cancelled, is taken back.
     """
-    receipt = envelope[2]
-    if not isinstance(receipt, Receipt):
+    token: Notice | Receipt = envelope[2]  # type: ignore[assignment]  # what enqueue() made
+    if token.future is None:
         return None  # its place in the mailbox was all that was asked for
-    bucket = None if limit is None else node.deadlines.add(limit, receipt)
+    bucket = None if limit is None else node.deadlines.add(limit, token)
     try:
-        failure = await receipt.future
+        failure = await token.future
     except asyncio.CancelledError:
         take_back(process, envelope)
         raise
     finally:
         if bucket is not None:
-            bucket.pop(receipt, None)
-    if failure is TIMED_OUT and take_back(process, envelope):
-        return _NEVER_BEGUN
+            bucket.pop(token, None)
+    if failure is TIMED_OUT:
+        if process.mailbox.leave_line(envelope):
+            return REFUSALS["overflow"]
+        if take_back(process, envelope):
+            return _NEVER_BEGUN
     return failure
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from traceback import format_exception
 from typing import NamedTuple
 
 from stanchion._validate import cut
@@ -13,6 +14,8 @@ from stanchion.kernel import ExitReason, Ref
 class Ack(StrEnum):
     """What a supervised send waits for. Each can be given as its text too."""
 
+    STORED = "stored"
+    """The message is committed in the outbox, with ``durable=True``."""
     ENQUEUED = "enqueued"
     """The message is in the mailbox of a live process."""
     PROCESSED = "processed"
@@ -41,10 +44,14 @@ class Reason(StrEnum):
     """No ack came in time. One that still waited in the mailbox, or was postponed, is taken back: known not processed."""
     DOWN = "down"
     """The process exited; a message that still waited in its mailbox is known not processed."""
+    CIRCUIT_OPEN = "circuit_open"
+    """The circuit breaker did not let the message through; this attempt sent nothing."""
     REFUSED = "refused"
     """The handler returned ``Reject``."""
     INVALID = "invalid"
     """The receiver has no clause for the message."""
+    POISON = "poison"
+    """The process crashed each time it handled the message, as often as ``poison_after`` allows."""
     ABORTED = "aborted"
     """Another recipient of an ``all_or_nothing`` broadcast could not take it, so nobody was given it."""
 
@@ -56,8 +63,9 @@ class Failure(NamedTuple):
         reason: One of ``Reason``.
         handled: Whether the message may have been processed in this attempt.
         retry: Whether another attempt may do better.
-        exit_reason: The receiver's exit reason, with ``Reason.DOWN``.
+        exit_reason: The receiver's exit reason, with ``Reason.DOWN`` and ``Reason.POISON``.
         detail: More, for people.
+        crashed: Whether the receiver crashed by itself while it handled the message.
     """
 
     reason: Reason
@@ -65,6 +73,7 @@ class Failure(NamedTuple):
     retry: bool
     exit_reason: ExitReason | None = None
     detail: str | None = None
+    crashed: bool = False
 
     @property
     def text(self) -> str:
@@ -72,6 +81,16 @@ class Failure(NamedTuple):
         if self.reason is Reason.DOWN:
             return f"down: {cut(self.exit_reason)}"
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def traceback(self) -> str | None:
+        """The stack trace of the receiver's crash; None when it did not crash on the message."""
+        if self.crashed and isinstance(self.exit_reason, BaseException):
+            return "".join(format_exception(self.exit_reason))
+        return None
 
 
 class Delivery:
@@ -84,10 +103,11 @@ class Delivery:
         attempts: How many attempts were made; in an ``all_or_nothing`` broadcast, those to have it accepted count too.
         elapsed: Seconds from the call to the outcome.
         failure: Why the last attempt failed; None when confirmed.
+        duplicate: Whether the receiver had handled the message before, and did not handle it again.
         dead_letter_id: The id of the dead letter that keeps the message; None when there is none.
     """
 
-    __slots__ = ("attempts", "dead_letter_id", "elapsed", "failure", "message_id", "outcome", "recipient")
+    __slots__ = ("attempts", "dead_letter_id", "duplicate", "elapsed", "failure", "message_id", "outcome", "recipient")
 
     def __init__(
         self,
@@ -97,6 +117,7 @@ class Delivery:
         attempts: int,
         elapsed: float,
         failure: Failure | None = None,
+        duplicate: bool = False,
     ) -> None:
         self.outcome = outcome
         self.recipient = recipient
@@ -104,6 +125,7 @@ class Delivery:
         self.attempts = attempts
         self.elapsed = elapsed
         self.failure = failure
+        self.duplicate = duplicate
         self.dead_letter_id: str | None = None
 
     def __bool__(self) -> bool:
@@ -116,7 +138,7 @@ class Delivery:
 
     @property
     def exit_reason(self) -> ExitReason | None:
-        """The receiver's exit reason, when the reason is ``Reason.DOWN``."""
+        """The receiver's exit reason, when the reason is ``Reason.DOWN`` or ``Reason.POISON``."""
         return None if self.failure is None else self.failure.exit_reason
 
     @property

@@ -7,10 +7,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from stanchion._validate import cut
-from stanchion.delivery._delivery import Delivery
+from stanchion.delivery._delivery import Delivery, Reason
 from stanchion.delivery._options import Options
 from stanchion.delivery._sending import Sending
-from stanchion.errors import DeadLetterError, DeliveryError, InvalidOptionError
+from stanchion.errors import DeadLetterError, DeliveryError, InvalidOptionError, StoreError
 from stanchion.kernel import Node, Ref
 from stanchion.registry import RegistryVia
 from stanchion.telemetry import DELIVERY_STOP
@@ -29,9 +29,7 @@ def letter_box(node: Node, options: Options, operation: str) -> DeadLetterQueue 
     """
     if options.on_error != "dead_letter":
         return None
-    from stanchion.dead_letters import DeadLetterQueue  # heavy; only who uses it pays
-
-    queue = node.service(DeadLetterQueue)
+    queue = _queue_of(node)
     if queue is None:
         raise InvalidOptionError(
             f"{operation}(on_error)",
@@ -40,6 +38,12 @@ def letter_box(node: Node, options: Options, operation: str) -> DeadLetterQueue 
             fix="make the node with Node(dead_letters='sqlite:///letters.db').",
         )
     return queue
+
+
+def _queue_of(node: Node) -> DeadLetterQueue | None:
+    from stanchion.dead_letters import DeadLetterQueue  # heavy; only who uses it pays
+
+    return node.service(DeadLetterQueue)
 
 
 async def conclude(
@@ -52,9 +56,11 @@ async def conclude(
     """
     try:
         if delivery.failure is not None:
+            if delivery.reason is Reason.POISON and options.on_error != "ignore":
+                letters = _queue_of(node)  # whatever else is to be done with it: a person has to look
             if letters is not None:
                 await _store(sending, delivery, letters)
-            elif options.on_error == "log":
+            if options.on_error == "log" and node.storm_guard.admit("messages were not confirmed", _log):
                 _log.warning("%r was not confirmed: %s", delivery, cut(sending.message))
             elif options.on_error == "raise":
                 raise DeliveryError(delivery)
@@ -66,7 +72,7 @@ async def conclude(
 async def _store(sending: Sending, delivery: Delivery, letters: DeadLetterQueue) -> None:
     from stanchion.dead_letters import Attempt
 
-    address = _lasting_address(delivery.recipient)
+    address = lasting_address(delivery.recipient)
     failure = sending.failures[-1][1]
     try:
         delivery.dead_letter_id = await letters.add(
@@ -75,15 +81,18 @@ async def _store(sending: Sending, delivery: Delivery, letters: DeadLetterQueue)
             message=sending.message,
             reason=str(failure.reason),
             error=failure.text,
-            attempts=[Attempt(at, str(failed.reason), failed.text) for at, failed in sending.failures],
+            attempts=[
+                Attempt(at, str(failed.reason), failed.text, failed.traceback) for at, failed in sending.failures
+            ],
+            final=failure.reason is Reason.POISON,
             message_id=sending.message_id,
             metadata=sending.metadata,
         )
-    except DeadLetterError as error:
+    except (DeadLetterError, StoreError) as error:
         raise DeliveryError(delivery, stored=False) from error
 
 
-def _lasting_address(ref: Ref) -> str | None:
+def lasting_address(ref: Ref) -> str | None:
     """Return the text by which a later node finds the recipient, or None.
 
     A name is found again. So is a key of a registry, when both can be said in text. A pid never means another process,
@@ -106,6 +115,7 @@ def _tell(node: Node, delivery: Delivery) -> None:
                 "message_id": delivery.message_id,
                 "outcome": str(delivery.outcome),
                 "reason": delivery.reason_text or None,
+                "duplicate": delivery.duplicate,
                 "dead_letter_id": delivery.dead_letter_id,
             },
         )

@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from stanchion._backoff import Backoff
 from stanchion._validate import Seconds, cut, instance, one_of, seconds_or_none, whole_number
+from stanchion.breakers import CircuitBreaker
 from stanchion.delivery._delivery import Ack
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import Node
@@ -18,7 +19,8 @@ OnError = Literal["log", "dead_letter", "raise", "ignore"]
 ON_ERROR: Final = ("log", "dead_letter", "raise", "ignore")
 DEFAULT_BACKOFF: Final = Backoff(initial=0.1, factor=2.0, maximum=5.0, jitter=0.2)
 _ACKS: Final = tuple(ack.value for ack in Ack)
-_PROCESSED: Final = Ack.PROCESSED
+_UNSTORED: Final = tuple(ack for ack in _ACKS if ack != Ack.STORED)
+_LONGEST_KEY: Final = 200
 
 
 class Options(NamedTuple):
@@ -31,6 +33,12 @@ class Options(NamedTuple):
     deadline: float | None = 30.0
     on_error: str = "log"
     metadata: Mapping[str, object] | None = None
+    idempotency_key: str | None = None
+    ordered: bool = False
+    poison_after: int | None = 3
+    breaker: CircuitBreaker | str | None = None
+    durable: bool = False
+    plain: bool = True  # whether a mailbox is all that the first attempt needs
 
     def first_limit(self, node: Node) -> float | None:
         """Return the seconds that the first attempt may wait: the timeout or the deadline, whichever is less."""
@@ -40,43 +48,77 @@ class Options(NamedTuple):
 
 
 USUAL: Final = Options()
-"""The options of a send that gives none; the defaults of its signature."""
+"""The options of a send that gives none."""
+
+UNSAID: Final = (None, *USUAL[1:-1])
+"""What ``options`` is given for such a send: the defaults of its signature. To check and to pack these costs a quarter of
+a send, to compare them little."""
 
 
 def options(
     operation: str,
-    ack: Ack | str,
+    ack: Ack | str | None,
     timeout: Seconds | Policy | None,
     retries: int,
     backoff: Backoff,
     deadline: Seconds | None,
     on_error: str,
     metadata: Mapping[str, object] | None,
+    idempotency_key: str | None,
+    ordered: bool,
+    poison_after: int | None,
+    breaker: CircuitBreaker | str | None,
+    durable: bool = False,
 ) -> Options:
     """Check the options of a send.
 
     Raises:
         InvalidOptionError: one is wrong.
     """
-    # What is right by being the default; to check and to pack these costs a quarter of a send.
-    if (
-        ack is _PROCESSED
-        and timeout is POLICY
-        and retries is USUAL.retries
-        and backoff is DEFAULT_BACKOFF
-        and deadline == USUAL.deadline
-        and on_error is USUAL.on_error
-        and metadata is None
-    ):
-        return USUAL
     if metadata is not None and not (isinstance(metadata, Mapping) and all(isinstance(key, str) for key in metadata)):
         raise InvalidOptionError(f"{operation}(metadata)", expected="a mapping with string keys", got=cut(metadata))
     return Options(
-        Ack(one_of(f"{operation}(ack)", ack, _ACKS)),
+        _ack(operation, ack, instance(f"{operation}(durable)", durable, bool)),
         timeout if timeout is POLICY else seconds_or_none(f"{operation}(timeout)", timeout),
         whole_number(f"{operation}(retries)", retries),
         instance(f"{operation}(backoff)", backoff, Backoff),
         seconds_or_none(f"{operation}(deadline)", deadline),
         one_of(f"{operation}(on_error)", on_error, ON_ERROR),
         metadata,
+        None if idempotency_key is None else _key(f"{operation}(idempotency_key)", idempotency_key),
+        instance(f"{operation}(ordered)", ordered, bool),
+        None if poison_after is None else whole_number(f"{operation}(poison_after)", poison_after, at_least=1),
+        None if breaker is None else _breaker(f"{operation}(breaker)", breaker),
+        durable=durable,
+        plain=idempotency_key is None and breaker is None and not ordered and not durable,
+    )
+
+
+def _ack(operation: str, ack: Ack | str | None, durable: bool) -> Ack:
+    if ack is None:
+        return Ack.STORED if durable else Ack.PROCESSED
+    if ack == Ack.STORED and not durable and operation == "send_supervised":
+        raise InvalidOptionError(
+            f"{operation}(ack)",
+            expected="'enqueued' or 'processed' for a message that is not stored",
+            got=cut(ack),
+            fix="pass durable=True too.",
+        )
+    return Ack(one_of(f"{operation}(ack)", ack, _ACKS if durable else _UNSTORED))
+
+
+def _key(subject: str, key: object) -> str:
+    if isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY:
+        return key
+    fix = "make it of what the message is about, f'order-{order.id}' say." if not isinstance(key, str) else None
+    raise InvalidOptionError(
+        subject, expected=f"text of 1 to {_LONGEST_KEY} characters, or None", got=cut(key), fix=fix
+    )
+
+
+def _breaker(subject: str, breaker: object) -> CircuitBreaker | str:
+    if isinstance(breaker, CircuitBreaker) or (isinstance(breaker, str) and breaker):
+        return breaker
+    raise InvalidOptionError(
+        subject, expected="a CircuitBreaker, the name of one of the node's, or None", got=cut(breaker)
     )

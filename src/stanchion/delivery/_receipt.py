@@ -8,49 +8,89 @@ from collections.abc import Mapping
 from typing import Final
 
 from stanchion.delivery._delivery import Failure, Reason
-from stanchion.kernel import CAST, Envelope, ExitReason, Process, current_process, undeliverable
+from stanchion.delivery._options import Options
+from stanchion.kernel import CAST, Envelope, ExitReason, Once, Process, current_process, remember, undeliverable
 
 TIMED_OUT: Final = Failure(Reason.TIMEOUT, handled=True, retry=True)
+DROPPED: Final = Failure(Reason.OVERFLOW, handled=False, retry=False, detail="dropped")
 
 
 class MessageInfo:
     """What a receiver may know of the supervised send that it handles; see ``message_info``.
 
     Attributes:
-        message_id: The same in every attempt, and in redeliveries out of the dead letters; a key for idempotency.
+        message_id: The same in every attempt, and in redeliveries out of the dead letters; the ``idempotency_key`` where
+            the sender gave one.
         attempt: Which attempt this is, from 1; each redelivery of a dead letter begins at 1 again.
-        metadata: What the sender gave.
     """
 
-    __slots__ = ("attempt", "message_id", "metadata")
+    __slots__ = ("_options", "_started", "attempt", "message_id")
 
-    def __init__(self, message_id: str, attempt: int, metadata: Mapping[str, object] | None) -> None:
+    def __init__(self, message_id: str, attempt: int, options: Options, started: float) -> None:
         self.message_id = message_id
         self.attempt = attempt
-        self.metadata: Mapping[str, object] = {} if metadata is None else metadata
+        self._options = options
+        # When the sender called, by the node's monotonic clock.
+        self._started = started
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """What the sender gave."""
+        metadata = self._options.metadata
+        return {} if metadata is None else metadata
+
+    @property
+    def deadline(self) -> float | None:
+        """When the sender gives up, by the monotonic time of the node's clock; None when it has no ``deadline``.
+
+        It is the same in every attempt. A redelivery of a dead letter has none.
+        """
+        limit = self._options.deadline
+        return None if limit is None else self._started + limit
+
+    def remaining(self) -> float | None:
+        """Return the seconds until the deadline, 0 when it has passed; None when there is none.
+
+        Pass it on as the ``timeout`` of what the handler calls, or as the ``deadline`` of what it sends.
+
+        Raises:
+            NotInProcessError: the code runs outside of all processes.
+        """
+        deadline, clock = self.deadline, current_process("MessageInfo.remaining()").node.clock
+        return None if deadline is None else max(0.0, deadline - clock.monotonic())
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.message_id!r}, attempt={self.attempt}, metadata={self.metadata!r})"
+        return f"MessageInfo({self.message_id!r}, attempt={self.attempt}, metadata={self.metadata!r})"
 
 
-class Notice(MessageInfo):
-    """The token of a message whose sender waits for nothing more than its place in the mailbox."""
+class Notice(MessageInfo, Once):
+    """The token of a message whose sender waits for nothing more than its place in the mailbox.
 
-    __slots__ = ("_message", "_process")
+    Attributes:
+        future: Resolves when the message has its place, with None, or with why it will have none. None for a message
+            that had it at once.
+    """
+
+    __slots__ = ("_message", "_process", "future")
 
     def __init__(
-        self,
-        process: Process,
-        message: object,
-        message_id: str,
-        attempt: int,
-        metadata: Mapping[str, object] | None,
+        self, process: Process, message: object, message_id: str, attempt: int, options: Options, started: float
     ) -> None:
-        super().__init__(message_id, attempt, metadata)
+        super().__init__(message_id, attempt, options, started)
         self._process = process
         self._message = message
+        self.future: Future[Failure | None] | None = None
+
+    def placed(self) -> None:
+        """Confirm: it stood in line, and is in the mailbox now."""
+        self._resolve(None)
 
     def processed(self) -> None:
+        """Nothing, for nobody waits; but if it came in as its time in line was up, the next attempt is told of it."""
+        if self.future is not None and not self.future.cancelled() and self.future.result() is TIMED_OUT:
+            remember(self.message_id)
+
+    def repeated(self) -> None:
         """Nothing: nobody waits."""
 
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
@@ -58,16 +98,41 @@ class Notice(MessageInfo):
         if known:
             self._tell(f"rejected: {detail}")
 
-    def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
-        """Tell it as an undeliverable message, unless its handler had begun."""
-        if not handled:
+    def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
+        """Tell it as an undeliverable message, unless its handler had begun; fail if it stands in line."""
+        if not self._resolve(Failure(Reason.DOWN, handled=False, retry=True, exit_reason=reason)) and not handled:
             self._tell("noproc")
+
+    def displaced(self) -> None:
+        """Tell it as a dropped message."""
+        self._tell("drop_oldest")
+
+    def expire(self) -> None:
+        """Fail: it stood in line for too long."""
+        self._resolve(TIMED_OUT)
+
+    def _resolve(self, outcome: Failure | None) -> bool:
+        """End the sender's wait in line; return False when it does not wait."""
+        if self.future is None or self.future.done():
+            return False
+        self.future.set_result(outcome)
+        return True
 
     def _tell(self, why: str) -> None:
         undeliverable(self._process.node, self._process.pid, self._message, why)
 
 
-class Receipt(MessageInfo):
+class OnceNotice(Notice):
+    """The token of such a message that may have come before."""
+
+    __slots__ = ()
+
+    def processed(self) -> None:
+        """Have the receiver remember it."""
+        remember(self.message_id)
+
+
+class Receipt(MessageInfo, Once):
     """The token of a message whose sender waits until it is processed.
 
     The future resolves once: None for processed, else the failure.
@@ -76,21 +141,26 @@ class Receipt(MessageInfo):
     __slots__ = ("future",)
 
     def __init__(
-        self,
-        future: Future[Failure | None],
-        message_id: str,
-        attempt: int,
-        metadata: Mapping[str, object] | None,
+        self, future: Future[Failure | None], message_id: str, attempt: int, options: Options, started: float
     ) -> None:
         self.message_id = message_id
         self.attempt = attempt
-        self.metadata = {} if metadata is None else metadata
+        self._options = options
+        self._started = started
         self.future = future
+
+    def placed(self) -> None:
+        """Nothing: the sender waits for more than that."""
 
     def processed(self) -> None:
         """Confirm."""
         if not self.future.done():
             self.future.set_result(None)
+        else:  # this ack is lost: the next attempt is told that the message was handled
+            remember(self.message_id)
+
+    def repeated(self) -> None:
+        """Nothing: it is a later attempt that was handled, which was made when nobody waited for this one."""
 
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         """Fail: the receiver says so."""
@@ -98,9 +168,13 @@ class Receipt(MessageInfo):
         why = detail if known else f"{detail}() has no clause for it"
         self._fail(Failure(reason, handled=handled, retry=retry, detail=why))
 
-    def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
+    def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Fail: the receiver exited."""
-        self._fail(Failure(Reason.DOWN, handled=handled, retry=True, exit_reason=reason))
+        self._fail(Failure(Reason.DOWN, handled=handled, retry=True, exit_reason=reason, crashed=crashed))
+
+    def displaced(self) -> None:
+        """Fail: a newer message took its place."""
+        self._fail(DROPPED)
 
     def expire(self) -> None:
         """Fail: the time is up."""
@@ -109,6 +183,34 @@ class Receipt(MessageInfo):
     def _fail(self, failure: Failure) -> None:
         if not self.future.done():
             self.future.set_result(failure)
+
+
+class OnceReceipt(Receipt):
+    """The token of such a message that may have come before.
+
+    Attributes:
+        duplicate: Whether it had.
+    """
+
+    __slots__ = ("duplicate",)
+
+    def __init__(
+        self, future: Future[Failure | None], message_id: str, attempt: int, options: Options, started: float
+    ) -> None:
+        super().__init__(future, message_id, attempt, options, started)
+        self.duplicate = False
+
+    def processed(self) -> None:
+        """Have the receiver remember it, and confirm."""
+        remember(self.message_id)
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def repeated(self) -> None:
+        """Confirm: it was handled before."""
+        self.duplicate = True
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 def message_info() -> MessageInfo | None:

@@ -4,18 +4,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from stanchion._validate import cut
+from stanchion.breakers import Permit, breaker_for
 from stanchion.delivery._attempt import REFUSALS, acknowledged, enqueue, recipient
 from stanchion.delivery._delivery import Delivery, Failure, Outcome, Reason
 from stanchion.delivery._options import Options
+from stanchion.delivery._receipt import OnceReceipt
+from stanchion.errors import CircuitOpenError
 from stanchion.kernel import Envelope, Node, Pid, Process, Ref, Refusal
-from stanchion.telemetry import DELIVERY_RETRY
+from stanchion.telemetry import DELIVERY_POISON, DELIVERY_RETRY
+
+ABORTED: Final = Failure(
+    Reason.ABORTED, handled=False, retry=True, detail="another recipient could not take the message"
+)
+"""What ends the attempts of an ``all_or_nothing`` broadcast to those who could have taken it."""
+
+# What tells a circuit breaker that the recipient fails. Who refuses a message is there and answers.
+_COUNTED: Final = frozenset({Reason.NOPROC, Reason.OVERFLOW, Reason.TIMEOUT, Reason.DOWN})
+_NO_TURN: Final = Failure(Reason.TIMEOUT, handled=False, retry=False, detail="the deadline passed before its turn came")
+
+
+Turn = asyncio.Lock | asyncio.Semaphore
 
 
 class Sending:
     """One message on its way to one recipient.
+
+    Args:
+        node: The node.
+        ref: The recipient.
+        message: The message.
+        options: How to send it.
+        message_id: What all its attempts carry.
+        started: When the sender called, by the node's monotonic clock.
+        attempts: How many attempts were made elsewhere.
+        handled: Whether the message may have been processed in an attempt that was made elsewhere.
+        crashes: How many times its receiver crashed while it handled the message, in attempts that were made elsewhere.
+        checked: Whether the ref was looked up before: then a via address that fails in the first attempt is no mistake of
+            the sender's any more, as in those after it.
 
     Attributes:
         message: The message.
@@ -24,7 +53,22 @@ class Sending:
         failures: Why each one failed, with its wall-clock time; what a dead letter will tell.
     """
 
-    __slots__ = ("_handled", "_node", "_options", "_ref", "_started", "attempts", "failures", "message", "message_id")
+    __slots__ = (
+        "_breaker",
+        "_checked",
+        "_crashes",
+        "_duplicate",
+        "_handled",
+        "_node",
+        "_options",
+        "_permit",
+        "_ref",
+        "_started",
+        "attempts",
+        "failures",
+        "message",
+        "message_id",
+    )
 
     def __init__(
         self,
@@ -34,14 +78,25 @@ class Sending:
         options: Options,
         message_id: str,
         started: float,
+        *,
         attempts: int = 0,
+        handled: bool = False,
+        crashes: int = 0,
+        checked: bool = False,
     ) -> None:
         self._node = node
         self._ref = ref
         self._options = options
         self._started = started
         # Whether any attempt may have been processed: then the outcome can never again be "rejected".
-        self._handled = False
+        self._handled = handled
+        self._crashes = crashes
+        self._checked = checked
+        self._breaker: Final = breaker_for(node, ref, options.breaker)
+        # What the breaker gave for the attempt under way.
+        self._permit: Permit | None = None
+        # Whether the receiver confirmed it as one that it had handled before.
+        self._duplicate = False
         self.message = message
         self.message_id = message_id
         self.attempts = attempts
@@ -52,9 +107,25 @@ class Sending:
         """What the sender gave."""
         return self._options.metadata
 
-    async def run(self) -> Delivery:
-        """Make attempts until the outcome is known."""
-        return await self.after(await self._attempt())
+    async def run(self, turn: Turn | None = None, known: Callable[[], Awaitable[bool]] | None = None) -> Delivery:
+        """Make attempts until the outcome is known.
+
+        Args:
+            turn: What to hold meanwhile; the wait for it takes from the deadline.
+            known: Asked first whether the message was handled before; then no attempt is made.
+        """
+        if turn is None:
+            return await self._run(known)
+        try:
+            async with asyncio.timeout(self._left()):
+                await turn.acquire()
+        except TimeoutError:
+            self.failed(_NO_TURN)
+            return self.given_up()
+        try:
+            return await self._run(known)
+        finally:
+            turn.release()
 
     async def after(self, failure: Failure | None) -> Delivery:
         """Go on after an attempt that ended so, until the outcome is known."""
@@ -68,22 +139,67 @@ class Sending:
         return self._end(Outcome.CONFIRMED)
 
     async def after_acceptance(self, process: Process, envelope: Envelope) -> Delivery:
-        """Go on with an attempt whose envelope is in the mailbox already."""
-        return await self.after(await acknowledged(self._node, process, envelope, self._limit()))
+        """Go on with an attempt that the breaker let through, and whose envelope is in the mailbox already."""
+        try:
+            failure = await self._acknowledged(process, envelope)
+            self.told(failure)
+        finally:
+            self.leave()
+        return await self.after(failure)
 
-    def recipient(self) -> Process | None:
-        """Return whom the ref means now; see ``recipient``."""
-        return recipient(self._ref, self._options.ack)
+    def enter(self) -> Failure | None:
+        """Ask the circuit breaker to let an attempt through; return why it does not."""
+        if self._breaker is None:
+            return None
+        try:
+            self._permit = self._breaker.enter()
+        except CircuitOpenError as error:
+            again = "" if error.retry_after is None else f", for {error.retry_after:.3g} s more"
+            detail = f"breaker {error.name!r} is {error.state} ({error.reason}){again}"
+            return Failure(Reason.CIRCUIT_OPEN, handled=False, retry=False, detail=detail)
+        return None
+
+    def recipient(self) -> Process | Failure:
+        """Return whom the ref means now, or why it means nobody; see ``recipient``."""
+        try:
+            process = recipient(self._ref, self._options.ack)
+        except Exception as error:
+            if not (self.attempts or self._checked):
+                raise  # nothing was sent: the mistake is the sender's
+            # A via address that fails now. What was sent before, or to others, must come to an outcome.
+            return REFUSALS["noproc"]._replace(detail=cut(error))
+        return REFUSALS["noproc"] if process is None else process
 
     def enqueue(self, process: Process) -> tuple[Envelope, Refusal | None]:
         """Begin an attempt; see ``enqueue``."""
         self.attempts += 1
-        chosen = self._options
-        return enqueue(self._node, process, self.message, chosen.ack, self.message_id, self.attempts, chosen.metadata)
+        options = self._options
+        once = self._handled or options.idempotency_key is not None
+        return enqueue(self._node, process, self.message, options, self._started, self.message_id, self.attempts, once)
+
+    def told(self, failure: Failure | None) -> None:
+        """Tell the circuit breaker how the attempt ended that it let through."""
+        permit = self._permit
+        if permit is None or failure is ABORTED:
+            self.leave()
+        elif failure is None:
+            permit.succeeded()
+        else:
+            permit.failed(failure, counts=failure.reason in _COUNTED)
+
+    def leave(self) -> None:
+        """Have an attempt that did not end count neither way; nothing when the breaker was told of its end."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.cancelled()
 
     def failed(self, failure: Failure) -> float | None:
         """Record a failed attempt; return the seconds until the next one, or None when there is none."""
         self._handled = self._handled or failure.handled
+        self._crashes += failure.crashed
+        limit = self._options.poison_after
+        if failure.crashed and limit is not None and self._crashes >= limit:
+            failure = self._poisoned(failure)
         self.failures.append((self._node.clock.time(), failure))
         return self._delay_before_next(failure)
 
@@ -91,30 +207,49 @@ class Sending:
         """Return the outcome after the last attempt failed."""
         return self._end(Outcome.UNKNOWN if self._handled else Outcome.REJECTED, self.failures[-1][1])
 
+    async def _run(self, known: Callable[[], Awaitable[bool]] | None) -> Delivery:
+        if known is not None and await known():
+            self._duplicate = True
+            return self._end(Outcome.CONFIRMED)
+        return await self.after(await self._attempt())
+
     async def _attempt(self) -> Failure | None:
+        if self._breaker is None:
+            return await self._try()
+        rejection = self.enter()
+        if rejection is not None:
+            return rejection
         try:
-            process = self.recipient()
-        except Exception as error:
-            if not self.attempts:
-                raise  # nothing was sent: the mistake is the sender's
-            # A via address that fails now. What was sent before must come to an outcome.
+            failure = await self._try()
+            self.told(failure)
+        finally:
+            self.leave()
+        return failure
+
+    async def _try(self) -> Failure | None:
+        process = self.recipient()
+        if isinstance(process, Failure):
             self.attempts += 1
-            return REFUSALS["noproc"]._replace(detail=cut(error))
-        if process is None:
-            self.attempts += 1
-            return REFUSALS["noproc"]
+            return process
         envelope, refusal = self.enqueue(process)
         if refusal is not None:
             return REFUSALS[refusal]
-        return await acknowledged(self._node, process, envelope, self._limit())
+        return await self._acknowledged(process, envelope)
+
+    async def _acknowledged(self, process: Process, envelope: Envelope) -> Failure | None:
+        failure = await acknowledged(self._node, process, envelope, self._limit())
+        token = envelope[2]
+        self._duplicate = isinstance(token, OnceReceipt) and token.duplicate
+        return failure
 
     def _limit(self) -> float | None:
         """Return the seconds that the current attempt may wait: the timeout, or what the deadline leaves."""
-        limit, deadline = self._options.first_limit(self._node), self._options.deadline
-        if deadline is None or self.attempts == 1:
-            return limit
-        left = max(0.0, deadline - self._elapsed())
-        return left if limit is None else min(left, limit)
+        limit, left = self._options.first_limit(self._node), self._left()
+        return limit if left is None or (limit is not None and limit <= left) else left
+
+    def _left(self) -> float | None:
+        deadline = self._options.deadline
+        return None if deadline is None else max(0.0, deadline - self._elapsed())
 
     def _delay_before_next(self, failure: Failure) -> float | None:
         options = self._options
@@ -131,19 +266,27 @@ class Sending:
         return self._node.clock.monotonic() - self._started
 
     def _end(self, outcome: Outcome, failure: Failure | None = None) -> Delivery:
-        return Delivery(outcome, self._ref, self.message_id, self.attempts, self._elapsed(), failure)
+        return Delivery(
+            outcome, self._ref, self.message_id, self.attempts, self._elapsed(), failure, duplicate=self._duplicate
+        )
+
+    def _poisoned(self, failure: Failure) -> Failure:
+        """Tell that the message is poison, and return the failure that says so."""
+        telemetry = self._node.telemetry
+        if telemetry.attached:
+            telemetry.emit(
+                DELIVERY_POISON, {"crashes": self._crashes}, {**self._about(), "reason": failure.exit_reason}
+            )
+        times = "once" if self._crashes == 1 else f"{self._crashes} times"
+        detail = f"its receiver crashed {times} while it handled it, at last by {cut(failure.exit_reason)}"
+        return failure._replace(reason=Reason.POISON, retry=False, detail=detail)
 
     def tell_retry(self, failure: Failure, delay: float) -> None:
         """Tell that another attempt follows."""
         telemetry = self._node.telemetry
         if telemetry.attached:
-            telemetry.emit(
-                DELIVERY_RETRY,
-                {"attempt": self.attempts, "delay": delay},
-                {
-                    "node": self._node.name,
-                    "recipient": self._ref,
-                    "message_id": self.message_id,
-                    "reason": failure.text,
-                },
-            )
+            measured = {"attempt": self.attempts, "delay": delay}
+            telemetry.emit(DELIVERY_RETRY, measured, {**self._about(), "reason": failure.text})
+
+    def _about(self) -> dict[str, object]:
+        return {"node": self._node.name, "recipient": self._ref, "message_id": self.message_id}

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from stanchion._public import show_public_path
 from stanchion._validate import Seconds
-from stanchion.kernel._clock import Clock, SystemClock, TimerHandle
+from stanchion.kernel._clock import Clock, SystemClock, TimerHandle, checked_clock
 from stanchion.kernel._context import NODE, PROCESS, current_node, current_process, is_self, self_pid
 from stanchion.kernel._deadlines import Bucket, Deadlines, Expiring
-from stanchion.kernel._dropped import log_lost, undeliverable
+from stanchion.kernel._dropped import StormGuard, log_lost, undeliverable
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit, exit_reason, is_abnormal
+from stanchion.kernel._limited_mailbox import LimitedMailbox, MailboxPolicy, Overflow, mailbox_policy
 from stanchion.kernel._links import connect, disconnect, link, unlink
 from stanchion.kernel._mailbox import (
     CALL,
     CAST,
     INFO,
+    ONCE,
     STOP,
     SYSTEM,
     Envelope,
@@ -42,6 +44,7 @@ from stanchion.kernel._names import (
     whereis,
 )
 from stanchion.kernel._node import Node, Service
+from stanchion.kernel._once import DEFAULT_DEDUP, DedupWindow, Once, is_repeated, remember, skip_repeated
 from stanchion.kernel._owned import Owned, disown, own, owned_of
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import BURST, Process
@@ -54,8 +57,10 @@ __all__ = [
     "BURST",
     "CALL",
     "CAST",
+    "DEFAULT_DEDUP",
     "INFO",
     "NODE",
+    "ONCE",
     "PROCESS",
     "STOP",
     "SYSTEM",
@@ -63,17 +68,22 @@ __all__ = [
     "CallRequest",
     "Clock",
     "Deadlines",
+    "DedupWindow",
     "Down",
     "Envelope",
     "Exit",
     "ExitReason",
     "Expiring",
     "Kind",
+    "LimitedMailbox",
     "Mailbox",
+    "MailboxPolicy",
     "MonitorRef",
     "Name",
     "Node",
     "Notification",
+    "Once",
+    "Overflow",
     "Owned",
     "Pid",
     "Process",
@@ -82,12 +92,14 @@ __all__ = [
     "Refusal",
     "Seconds",
     "Service",
+    "StormGuard",
     "SystemClock",
     "TimerHandle",
     "TimerRef",
     "Token",
     "Via",
     "cancel_timer",
+    "checked_clock",
     "checked_ref",
     "connect",
     "current_node",
@@ -99,10 +111,12 @@ __all__ = [
     "exit_reason",
     "find",
     "is_abnormal",
+    "is_repeated",
     "is_self",
     "label_of",
     "link",
     "log_lost",
+    "mailbox_policy",
     "monitor",
     "own",
     "owned_of",
@@ -110,10 +124,12 @@ __all__ = [
     "receive",
     "register",
     "registered",
+    "remember",
     "run_process",
     "self_pid",
     "send_after",
     "signal",
+    "skip_repeated",
     "spawn",
     "spawn_link",
     "spawn_monitor",

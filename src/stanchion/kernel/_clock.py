@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from stanchion._validate import cut
+from stanchion.errors import InvalidOptionError
+
 
 class TimerHandle(Protocol):
     """A call that will be made; it can be cancelled until then."""
@@ -45,3 +48,17 @@ class SystemClock:
     def call_at(self, when: float, callback: Callable[[], object]) -> TimerHandle:
         """See ``Clock.call_at``."""
         return asyncio.get_running_loop().call_later(max(0.0, when - time.monotonic()), callback)
+
+
+def checked_clock(subject: str, clock: Clock) -> Clock:
+    """Return ``clock`` when it is one.
+
+    Raises:
+        InvalidOptionError: it is not.
+    """
+    needed = ("monotonic", "time", "call_at")
+    if not isinstance(clock, type) and all(callable(getattr(clock, name, None)) for name in needed):
+        return clock
+    fix = f"pass an instance: {clock.__name__}()." if isinstance(clock, type) else None
+    expected = "a Clock, which has monotonic(), time() and call_at(), or None"
+    raise InvalidOptionError(subject, expected=expected, got=cut(clock), fix=fix)

@@ -78,11 +78,14 @@ def _abandon_tokens(process: Process, reason: ExitReason) -> int:
     for token, handled in (deferred or {}).items():
         token.abandoned(reason, handled=handled)
     if process.handling is not None and process.handling[2] is not None:
-        process.handling[2].abandoned(reason, handled=True)
-    queue = process.mailbox.queue
+        crashed = process.exiting is None and isinstance(reason, BaseException)
+        process.handling[2].abandoned(reason, handled=True, crashed=crashed)
+    mailbox = process.mailbox
+    # First, for each message that is taken out would let one of them in.
+    in_line = mailbox.close_line()
     left = 0
-    while queue:
-        kind, message, waiting = queue.popleft()
+    while mailbox.queue:
+        kind, message, waiting = mailbox.queue.popleft()
         if waiting is not None:
             waiting.abandoned(reason, handled=False)
         elif kind == STOP or issubclass(type(message), Notification):
@@ -90,6 +93,8 @@ def _abandon_tokens(process: Process, reason: ExitReason) -> int:
         else:
             undeliverable(process.node, process.pid, message, "noproc")
         left += 1
+    for token in in_line:
+        token.abandoned(reason, handled=False)
     return left
 
 

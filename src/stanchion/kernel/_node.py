@@ -12,15 +12,16 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
-from stanchion._validate import Seconds, cut, seconds, seconds_or_none, word
+from stanchion._validate import Seconds, instance, seconds, seconds_or_none, word
 from stanchion.errors import InvalidOptionError, NodeStateError
-from stanchion.kernel._clock import Clock, SystemClock
+from stanchion.kernel._clock import Clock, SystemClock, checked_clock
 from stanchion.kernel._context import NODE
 from stanchion.kernel._deadlines import Bucket, Deadlines
 from stanchion.kernel._dropped import StormGuard
 from stanchion.kernel._exit import declare_dead
 from stanchion.kernel._monitors import wait_exit
 from stanchion.kernel._names import Names
+from stanchion.kernel._once import DEFAULT_DEDUP, DedupWindow
 from stanchion.kernel._process import Process, Reaper
 from stanchion.kernel._signals import signal, terminate
 from stanchion.kernel._timers import Timers
@@ -29,6 +30,8 @@ from stanchion.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from random import Random
+
+    from stanchion.breakers import Breakers
 
 _log = logging.getLogger("stanchion.node")
 
@@ -68,6 +71,7 @@ class Node:
         call_timeout: Seconds a call waits where the caller says nothing.
         shutdown_timeout: As it was given.
         exit_grace: As it was given.
+        dedup: What each of its processes remembers of the messages that it handled.
         processes: Its processes by number, in the order of their start; the runtime changes it.
     """
 
@@ -81,6 +85,7 @@ class Node:
         exit_grace: Seconds = 5.0,
         block_threshold: Seconds | None = 0.25,
         seed: int | None = None,
+        dedup: DedupWindow = DEFAULT_DEDUP,
         services: Sequence[Service] = (),
     ) -> None:
         """Make a node; nothing runs before ``async with``.
@@ -95,13 +100,14 @@ class Node:
                 dead, and reported.
             block_threshold: Seconds that a handler may block the event loop before it is reported; None reports none.
             seed: The seed of the jitter, to have the same delays again; None for another one each time.
+            dedup: How many handled messages each process remembers, so that a repeated one is not handled again.
             services: What opens with the node, in this order, and closes in reverse.
 
         Raises:
             InvalidOptionError: an argument is wrong.
         """
         self.name = word("Node(name)", name)
-        self.clock: Final[Clock] = SystemClock() if clock is None else _checked(clock)
+        self.clock: Final[Clock] = SystemClock() if clock is None else checked_clock("Node(clock)", clock)
         self.telemetry: Final = Telemetry()
         self.call_timeout = seconds("Node(call_timeout)", call_timeout)
         self.shutdown_timeout: Final = seconds_or_none("Node(shutdown_timeout)", shutdown_timeout)
@@ -116,13 +122,14 @@ class Node:
         self.processes: Final[dict[int, Process]] = {}
         self.deadlines: Final = Deadlines(self.clock)
         self.timers: Final = Timers(self)
-        self.storm_guard: Final = StormGuard()
+        self.storm_guard: Final = StormGuard(self.clock)
         # Tasks of processes that were declared dead and have not ended yet.
         self.runaways: Final[set[asyncio.Task[None]]] = set()
         self.next_id: Final = itertools.count(1).__next__
         self._next_unique: Final = itertools.count(1).__next__
         self._incarnation: Final = os.urandom(8).hex()
         self._seed = seed
+        self.dedup: Final = instance("Node(dedup)", dedup, DedupWindow)
         self._random: Random | None = None
         # Set on entering; new, running, stopping, stopped, in this order and never back.
         self.loop: asyncio.AbstractEventLoop
@@ -130,6 +137,9 @@ class Node:
         self._open_services: list[Service] = []
         # Made at the first start of one.
         self.applications: Applications | None = None
+        # Made when it is first asked for (the station ``breakers`` has it), and from the start when each recipient of
+        # supervised sends has a breaker.
+        self.breaker_table: Breakers | None = None
         # True while they stop in order: what they consist of works as before, and supervisors restart children, say.
         self._stops_applications = False
         self._watchdog: Watchdog | None = None
@@ -230,6 +240,7 @@ class Node:
     def _closed(self) -> None:
         self.deadlines.close()
         self.timers.close()
+        self.storm_guard.close()
         if self._watchdog is not None:
             self._watchdog.stop()
         self._state = "stopped"
@@ -274,15 +285,6 @@ class Node:
                 _log.error("%r did not stop within %g s and is killed", process, self.shutdown_timeout)
         self.kill(process)
         await wait_exit(process.pid, timeout=None)
-
-
-def _checked(clock: Clock) -> Clock:
-    needed = ("monotonic", "time", "call_at")
-    if not isinstance(clock, type) and all(callable(getattr(clock, name, None)) for name in needed):
-        return clock
-    fix = f"pass an instance: {clock.__name__}()." if isinstance(clock, type) else None
-    expected = "a Clock, which has monotonic(), time() and call_at(), or None"
-    raise InvalidOptionError("Node(clock)", expected=expected, got=cut(clock), fix=fix)
 
 
 class _ExitDeadline:

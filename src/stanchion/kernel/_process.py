@@ -7,11 +7,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stanchion.kernel._exit_reasons import ExitReason
-from stanchion.kernel._mailbox import UNBOUNDED, Envelope, Mailbox, Token
+from stanchion.kernel._limited_mailbox import LimitedMailbox, MailboxPolicy
+from stanchion.kernel._mailbox import Envelope, Mailbox, Token
 from stanchion.kernel._pid import Pid
 
 if TYPE_CHECKING:
     from stanchion.kernel._node import Node
+    from stanchion.kernel._once import Handled
     from stanchion.kernel._owned import Owned
 
 
@@ -45,6 +47,7 @@ class Process:
         "deferred",
         "exiting",
         "finished",
+        "handled",
         "handling",
         "held_monitors",
         "label",
@@ -63,13 +66,15 @@ class Process:
         "watchers",
     )
 
-    def __init__(self, node: Node, *, label: str, parent: Pid | None, mailbox_limit: int | None) -> None:
+    def __init__(self, node: Node, *, label: str, parent: Pid | None, policy: MailboxPolicy | None) -> None:
         self.node = node
         self.label = label
         # Who started it by a link. The closing node takes the place of one that is gone (_node.py).
         self.parent = parent
-        self.mailbox = Mailbox(node.loop, UNBOUNDED if mailbox_limit is None else mailbox_limit)
+        self.mailbox: Mailbox = Mailbox(node.loop) if policy is None else LimitedMailbox(node, policy)
         self.pid = Pid(node.name, node.next_id(), self.mailbox)
+        if isinstance(self.mailbox, LimitedMailbox):
+            self.mailbox.owner = self.pid
         self.pid._process = self
         self.trap_exit = False
         # The envelope whose handler runs now, so that its waiting sender learns of an exit in the middle.
@@ -77,6 +82,8 @@ class Process:
         # Tokens of messages whose outcome was put off, in order, and whether they were handled; made at the first one.
         # Whoever ends the wait takes it out.
         self.deferred: dict[Token, bool] | None = None
+        # The ids of the messages that it handled and that may come again (_once.py). Made at the first one.
+        self.handled: Handled | None = None
         # A dict, so that exit signals go out in the order of linking, in each run the same. Both directions are always
         # set in one step (_links.py). Made at the first link.
         self.links: dict[Process, None] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from stanchion.kernel._context import NODE, PROCESS
 from stanchion.kernel._exit import finish
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit
+from stanchion.kernel._limited_mailbox import MailboxPolicy
 from stanchion.kernel._links import connect
 from stanchion.kernel._names import Name, take_name, valid_name
 from stanchion.kernel._node import Node
@@ -26,7 +27,7 @@ def run_process(
     label: str,
     name: Name | None = None,
     parent: Process | None = None,
-    mailbox: int | None = None,
+    mailbox: MailboxPolicy | None = None,
 ) -> Process:
     """Make a process and its task. It is alive, named, linked and takes messages before its first step.
 
@@ -36,7 +37,7 @@ def run_process(
         label: What it is, for texts.
         name: The name to register, or None.
         parent: The process to link it with, which then is its parent; None for no link.
-        mailbox: How many messages its mailbox takes; None for no limit.
+        mailbox: What its mailbox takes; None for no limit.
 
     Raises:
         NameTakenError: a live process holds the name; no process was made.
@@ -46,7 +47,7 @@ def run_process(
     if name is not None:
         valid_name(f"start of {label}: name", name)
     node.check_running(label)
-    process = Process(node, label=label, parent=None if parent is None else parent.pid, mailbox_limit=mailbox)
+    process = Process(node, label=label, parent=None if parent is None else parent.pid, policy=mailbox)
     if name is not None:
         take_name(process, name)
     if parent is not None:

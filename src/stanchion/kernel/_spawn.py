@@ -11,13 +11,15 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
-from stanchion._validate import Seconds, cut, seconds_or_none, whole_number
+from stanchion._validate import Seconds, cut, seconds_or_none
 from stanchion.errors import BadReturnError, InvalidOptionError, ReceiveError
 from stanchion.kernel._context import PROCESS, current_node, current_process
 from stanchion.kernel._exit_reasons import ProcessExit
-from stanchion.kernel._mailbox import CALL, STOP, Token
+from stanchion.kernel._limited_mailbox import MailboxPolicy, mailbox_policy
+from stanchion.kernel._mailbox import CALL, CAST, ONCE, STOP, Token
 from stanchion.kernel._monitors import MonitorRef, monitor
 from stanchion.kernel._names import Name
+from stanchion.kernel._once import skip_repeated
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import BURST, Process
 from stanchion.kernel._run import run_process
@@ -39,7 +41,7 @@ def spawn(
     function: Callable[..., Coroutine[object, object, object]],
     *args: object,
     name: Name | None = None,
-    mailbox: int | None = None,
+    mailbox: int | MailboxPolicy | None = None,
 ) -> Pid:
     """Start a process that runs ``function(*args)`` and ends when it returns.
 
@@ -49,7 +51,7 @@ def spawn(
         function: A coroutine function; it reads its messages with ``receive``.
         args: Its arguments.
         name: The name to register, or None.
-        mailbox: How many messages the mailbox takes before it refuses; None for no limit.
+        mailbox: How many messages the mailbox takes before it refuses, or a ``MailboxPolicy``; None for no limit.
 
     Returns:
         The pid; the process is alive, and takes messages at once.
@@ -69,7 +71,7 @@ def spawn_link(
     function: Callable[..., Coroutine[object, object, object]],
     *args: object,
     name: Name | None = None,
-    mailbox: int | None = None,
+    mailbox: int | MailboxPolicy | None = None,
 ) -> Pid:
     """Start a process as ``spawn`` does, linked with the running process: when one exits, so does the other.
 
@@ -85,7 +87,7 @@ def spawn_monitor(
     function: Callable[..., Coroutine[object, object, object]],
     *args: object,
     name: Name | None = None,
-    mailbox: int | None = None,
+    mailbox: int | MailboxPolicy | None = None,
 ) -> tuple[Pid, MonitorRef]:
     """Start a process as ``spawn`` does, and monitor it from the running process in the same step.
 
@@ -136,10 +138,13 @@ async def receive(*, timeout: Seconds | None) -> object:
         process.turns = BURST
         await asyncio.sleep(0)
     mailbox = process.mailbox
+    skip_repeated(process)
     if not mailbox.queue:
         await _message(process, limit)
     envelope = process.handling = mailbox.queue.popleft()
     kind, message, token = envelope
+    if kind == ONCE:
+        process.handling = (CAST, message, token)
     if kind == STOP:
         raise ProcessExit(message)  # type: ignore[arg-type]  # a STOP carries an exit reason
     if kind == CALL and token is not None:
@@ -155,6 +160,7 @@ async def _message(process: Process, limit: float | None) -> None:
             while not mailbox.queue:
                 process.turns = BURST
                 await mailbox.wait()
+                skip_repeated(process)
     except TimeoutError:
         raise TimeoutError(f"receive(): expected a message within {limit:g} s, got none") from None
 
@@ -195,7 +201,7 @@ def _spawn(
     args: tuple[object, ...],
     *,
     name: Name | None,
-    mailbox: int | None,
+    mailbox: int | MailboxPolicy | None,
     parent: Process | None,
 ) -> Pid:
     if not callable(function):
@@ -205,9 +211,7 @@ def _spawn(
             got=cut(function),
             fix="pass the function itself, and its arguments after it." if asyncio.iscoroutine(function) else None,
         )
-    if mailbox is not None:
-        whole_number(f"{operation[:-1]}mailbox)", mailbox, at_least=1)
-
+    policy = mailbox_policy(f"{operation[:-1]}mailbox)", mailbox)
     label = label_of(function)
 
     async def body(process: Process) -> None:
@@ -219,4 +223,4 @@ def _spawn(
         await coroutine
         acknowledge(process)
 
-    return run_process(current_node(operation), body, label=label, name=name, parent=parent, mailbox=mailbox).pid
+    return run_process(current_node(operation), body, label=label, name=name, parent=parent, mailbox=policy).pid

@@ -41,15 +41,12 @@ class TimerRef:
         when: When it goes, on the node's monotonic clock.
     """
 
-    __slots__ = ("_node", "_owner", "_system", "message", "ref", "when")
+    __slots__ = ("_node", "_owner", "message", "ref", "when")
 
-    def __init__(
-        self, node: Node, owner: Process | None, ref: Ref, message: object, when: float, *, system: bool
-    ) -> None:
+    def __init__(self, node: Node, owner: Process | None, ref: Ref, message: object, when: float) -> None:
         # None once the message was sent or cancelled.
         self._node: Node | None = node
         self._owner = owner
-        self._system = system
         self.ref = ref
         self.message = message
         self.when = when
@@ -60,12 +57,12 @@ class TimerRef:
 
     def fire(self) -> None:
         """Send the message; the node calls this when its time has come."""
-        node, message = self._node, self.message
+        node, owner, message = self._node, self._owner, self.message
         if node is None:
             return
         self._end()
         pid = find(self.ref, "send_after(ref)")
-        if self._system and pid is not None:
+        if pid is not None and owner is not None and pid is owner.pid:
             pid._mailbox.put_system((INFO, message, None))
             return
         refusal = "noproc" if pid is None else pid._mailbox.put((INFO, message, None))
@@ -110,7 +107,7 @@ class Timers:
         self._handle_when = 0.0
         self._closed = False
 
-    def add(self, owner: Process | None, ref: Ref, message: object, delay: float, *, system: bool = False) -> TimerRef:
+    def add(self, owner: Process | None, ref: Ref, message: object, delay: float) -> TimerRef:
         """Set a timer.
 
         Args:
@@ -118,12 +115,11 @@ class Timers:
             ref: To whom the message goes.
             message: The message.
             delay: Seconds from now.
-            system: Whether the message is one that a full mailbox takes, too: a server's to itself.
         """
         if self._closed:
             name = self._node.name
             raise NodeStateError(name, operation="send_after()", expected="a running node", got="stopped")
-        timer = TimerRef(self._node, owner, ref, message, self._clock.monotonic() + delay, system=system)
+        timer = TimerRef(self._node, owner, ref, message, self._clock.monotonic() + delay)
         heapq.heappush(self._heap, (timer.when, self._next(), timer))
         if owner is not None:
             own(owner, timer)
@@ -178,7 +174,8 @@ def send_after(ref: Ref, message: object, delay: Seconds) -> TimerRef:
 
     Args:
         ref: A pid, a registered name or a via address; a name is looked up when the time has come. A message for
-            somebody who is gone by then is a DeadLetter event, one for a full mailbox a Dropped event.
+            somebody who is gone by then is a DeadLetter event, one for a full mailbox a Dropped event. What a process
+            sends to itself is a system message, which a full mailbox takes, too.
         message: The object itself, not a copy.
         delay: Seconds from now; 0 sends at the loop's next step.
 

@@ -204,11 +204,12 @@ class ProcessGroups(GenServer):
 
 def _flush(owner: Process, ref: GroupMonitorRef) -> None:
     """Take the messages of a monitor out of the mailbox that are still there."""
-    queue = owner.mailbox.queue
-    # All in one go, since there may be thousands.
-    kept = [envelope for envelope in queue if not (isinstance(envelope[1], Joined | Left) and envelope[1].ref is ref)]
-    queue.clear()
-    queue.extend(kept)
+    mailbox = owner.mailbox
+    unread = [
+        envelope for envelope in mailbox.queue if isinstance(envelope[1], Joined | Left) and envelope[1].ref is ref
+    ]
+    for envelope in unread:
+        mailbox.withdraw(envelope)
 
 
 def _table(operation: str, scope: Ref) -> Scope:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Future
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stanchion.kernel import PROCESS, Process
+from stanchion.kernel import PROCESS, Envelope, Kind, Process
 from stanchion.server._call import Sender
 
 
@@ -16,20 +17,23 @@ class Asked(NamedTuple):
 
     Attributes:
         process: The server.
+        envelope: The request.
         sender: The reply token.
         future: What the reply resolves.
     """
 
     process: Process
+    envelope: Envelope
     sender: Sender
     future: Future[object]
 
 
-def asked(process: Process) -> Asked:
-    """Return the token of a request to a server, yet to be put into its mailbox."""
+def asked(process: Process, kind: Kind, request: object) -> Asked:
+    """Return a request to a server, yet to be put into its mailbox."""
     caller = PROCESS.get()
     future: Future[object] = process.node.loop.create_future()
-    return Asked(process, Sender(None if caller is None else caller.pid, future, process), future)
+    sender = Sender(None if caller is None else caller.pid, future, process)
+    return Asked(process, (kind, request, sender), sender, future)
 
 
 async def outcomes(waiting: Sequence[Asked], limit: float | None) -> list[object]:
@@ -38,11 +42,15 @@ async def outcomes(waiting: Sequence[Asked], limit: float | None) -> list[object
     Cancellation: every reply token is dead.
     """
     # Each on its own node, for a node that stops forgets its deadlines.
-    buckets = [None if limit is None else process.node.deadlines.add(limit, sender) for process, sender, _ in waiting]
+    buckets = [None if limit is None else one.process.node.deadlines.add(limit, one.sender) for one in waiting]
     try:
         return [await one.future for one in waiting]
+    except asyncio.CancelledError:
+        for one in waiting:
+            one.process.mailbox.leave_line(one.envelope)
+        raise
     finally:
-        for bucket, (_, sender, future) in zip(buckets, waiting, strict=True):
+        for bucket, (_, _, sender, future) in zip(buckets, waiting, strict=True):
             if bucket is not None:
                 bucket.pop(sender, None)
             future.cancel()  # harmless for one that has its outcome

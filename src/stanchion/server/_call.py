@@ -21,11 +21,12 @@ from stanchion.kernel import (
     Pid,
     Process,
     Ref,
+    Refusal,
     current_node,
     find,
     undeliverable,
 )
-from stanchion.server._failures import TIMED_OUT, Failure, gone, no_reply, refused
+from stanchion.server._failures import DISPLACED, TIMED_OUT, Failure, gone, no_reply, refused
 from stanchion.server._policy import POLICY, Policy
 from stanchion.telemetry import LATE_REPLY
 
@@ -66,7 +67,7 @@ class Sender:
         self.forget()
         self._settle(TIMED_OUT)
 
-    def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
+    def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Let the caller go because the server did; the kernel calls this."""
         self._settle(Failure(reason, handled=handled))
 
@@ -81,6 +82,10 @@ class Sender:
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         """Give the caller an ``UnhandledRequestError``: there is no other way to refuse a call."""
         self._settle(Failure("normal", handled=True, callback=detail))
+
+    def displaced(self) -> None:
+        """Let the caller go because newer messages filled the mailbox; the kernel calls this."""
+        self._settle(DISPLACED)
 
     def forget(self) -> None:
         """Take the reply off what the server owes."""
@@ -118,7 +123,7 @@ class LastReply(Sender):
         super().__init__(sender.pid, sender._future, sender._holder)
         self._value = value
 
-    def abandoned(self, reason: ExitReason, *, handled: bool) -> None:
+    def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Give the caller its reply, or the exit that cut ``terminate`` short; the kernel calls this."""
         if self._holder.exiting is None and reason != "killed":
             self.settle(self._value)
@@ -147,13 +152,14 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     Raises:
         CallTimeoutError: no reply came in time. The request may have been handled, or may yet be.
         CallExitError: nobody is there, or the server exited first; ``handled`` says whether it had begun.
-        CallOverflowError: the mailbox is full. The request was not handled.
+        CallOverflowError: the mailbox is full, or was as long as the caller could wait for a place; or a newer message
+            took the request's place. The request was not handled. See ``MailboxPolicy``.
         CallSelfError: the server called itself. The request was not sent.
         UnhandledRequestError: the server has no clause for the request.
         InvalidOptionError: ``ref`` or ``timeout`` is wrong. The request was not sent.
         NoNodeError: a name, outside of every node.
 
-    Cancellation: the reply token is dead; the request may be handled all the same.
+    Cancellation: the reply token is dead; the request may be handled all the same, unless it stood in line for a place.
 
     Delivery: at most once; calls and casts of one sender to one server keep their order.
 
@@ -170,20 +176,22 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     limit = node.call_timeout if timeout is POLICY else None if timeout is None else seconds("call(timeout)", timeout)
     future: asyncio.Future[object] = node.loop.create_future()
     sender = Sender(None if caller is None else caller.pid, future, process)
-    refusal = process.mailbox.put((CALL, request, sender))
-    if refusal is not None:
+    envelope: Envelope = (CALL, request, sender)
+    refusal = process.mailbox.put(envelope)
+    if refusal is not None and not process.mailbox.line_up(envelope):
         raise refused(process, refusal, request)
     bucket: Bucket | None = None if limit is None else node.deadlines.add(limit, sender)
     try:
         outcome = await future
     except asyncio.CancelledError:
         sender.forget()
+        process.mailbox.leave_line(envelope)
         raise
     finally:
         if bucket is not None:
             bucket.pop(sender, None)
     if type(outcome) is Failure:
-        raise no_reply(process, outcome, request, limit) from outcome.error
+        raise no_reply(process, outcome, envelope, limit) from outcome.error
     return outcome
 
 
@@ -207,8 +215,9 @@ def cast(ref: Ref, message: object) -> None:
     """
     if type(ref) is Pid:
         refusal = ref._mailbox.put((CAST, message, None))
-        if refusal is None:
-            return
+        if refusal is not None:
+            _tell_refused(ref, ref, message, refusal, "cast(ref)")
+        return
     _post(ref, (CAST, message, None), "cast(ref)")
 
 
@@ -264,13 +273,17 @@ def _cause(outcome: object) -> str:
 
 def _post(ref: Ref, envelope: Envelope, subject: str) -> None:
     pid = find(ref, subject)
-    refusal = "noproc" if pid is None else pid._mailbox.put(envelope)
+    refusal: Refusal | None = "noproc" if pid is None else pid._mailbox.put(envelope)
     if refusal is not None:
-        node = _node_for(pid, subject)
-        if node is None:
-            _log.warning("message to %r was not handled (%s): %s", ref, refusal, cut(envelope[1]))
-        else:
-            undeliverable(node, ref, envelope[1], refusal)
+        _tell_refused(ref, pid, envelope[1], refusal, subject)
+
+
+def _tell_refused(ref: Ref, pid: Pid | None, message: object, refusal: Refusal, subject: str) -> None:
+    node = _node_for(pid, subject)
+    if node is None:
+        _log.warning("message to %r was not handled (%s): %s", ref, refusal, cut(message))
+    else:
+        undeliverable(node, ref, message, refusal)
 
 
 def _node_for(pid: Pid | None, operation: str) -> Node | None:

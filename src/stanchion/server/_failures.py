@@ -7,7 +7,7 @@ from typing import Final
 
 from stanchion._validate import cut, nearest
 from stanchion.errors import CallExitError, CallOverflowError, CallTimeoutError, UnhandledRequestError
-from stanchion.kernel import ExitReason, Pid, Process, Ref, Refusal, current_node
+from stanchion.kernel import Envelope, ExitReason, LimitedMailbox, Pid, Process, Ref, Refusal, current_node
 
 
 class Failure:
@@ -32,6 +32,7 @@ class Failure:
 
 
 TIMED_OUT: Final = Failure("normal", handled=True)
+DISPLACED: Final = Failure("normal", handled=False)
 
 
 def gone(ref: Ref, request: object) -> CallExitError:
@@ -45,16 +46,32 @@ def gone(ref: Ref, request: object) -> CallExitError:
 
 def refused(process: Process, refusal: Refusal, request: object) -> CallExitError | CallOverflowError:
     """Return the error of a call that the mailbox did not take."""
-    if refusal == "overflow":
-        return CallOverflowError(target=repr(process.pid), request=cut(request), limit=process.mailbox.limit)
-    return CallExitError(target=repr(process.pid), request=cut(request), reason="noproc", handled=False)
+    if refusal == "noproc":
+        return CallExitError(target=repr(process.pid), request=cut(request), reason="noproc", handled=False)
+    return overflow(process, request)
+
+
+def overflow(
+    process: Process, request: object, *, waited: float | None = None, displaced: bool = False
+) -> CallOverflowError:
+    """Return the error of a call for which there was no place in a mailbox."""
+    mailbox = process.mailbox
+    limit = mailbox.policy.limit if isinstance(mailbox, LimitedMailbox) else None
+    return CallOverflowError(
+        target=repr(process.pid), request=cut(request), limit=limit or 0, waited=waited, displaced=displaced
+    )
 
 
 def no_reply(
-    process: Process, failure: Failure, request: object, limit: float | None
-) -> CallExitError | CallTimeoutError | UnhandledRequestError:
-    """Return the error of a call that was taken, and failed."""
+    process: Process, failure: Failure, envelope: Envelope, limit: float | None
+) -> CallExitError | CallOverflowError | CallTimeoutError | UnhandledRequestError:
+    """Return the error of a call that was taken, or stood in line, and failed."""
+    request = envelope[1]
     target, text = repr(process.pid), cut(request)
+    if failure is DISPLACED:
+        return overflow(process, request, displaced=True)
+    if failure is TIMED_OUT and process.mailbox.leave_line(envelope):
+        return overflow(process, request, waited=limit)
     if failure is TIMED_OUT:
         return CallTimeoutError(target=target, request=text, timeout=limit or 0.0)
     if failure.callback is not None:

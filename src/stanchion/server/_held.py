@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from stanchion.kernel import is_repeated
 from stanchion.server._call import Sender
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ def take_up(process: Process, envelope: Envelope) -> bool:
     """Make a held message the one that the process handles now; the one in hand must be held or settled.
 
     Returns:
-        False when its sender took it back; then nothing is in hand. A call whose caller stopped waiting is handled, as
-        it would be if it came out of the mailbox.
+        False when its sender took it back, or it was handled before; then nothing is in hand. A call whose caller
+        stopped waiting is handled, as it would be if it came out of the mailbox.
     """
     token = envelope[2]
     if token is not None:
         held = None if process.deferred is None else process.deferred.pop(token, None)
         if held is None and not isinstance(token, Sender):
+            return False
+        if is_repeated(process, token):  # its double was handled meanwhile
             return False
     process.handling = envelope
     return True

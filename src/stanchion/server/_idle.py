@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from stanchion.kernel import INFO, SYSTEM, ExitReason, Mailbox, Process
+from stanchion.kernel import INFO, SYSTEM, ExitReason, Mailbox, Process, skip_repeated
 from stanchion.server._directives import TIMEOUT, Timeout
 from stanchion.server._gen_server import GenServer
 from stanchion.server._system import answer_system
@@ -12,19 +12,21 @@ from stanchion.server._system import answer_system
 async def idle(process: Process, server: GenServer, wait: Timeout) -> ExitReason | None:
     """Wait until there is a message: if none comes in time, it is TIMEOUT.
 
-    System messages are answered meanwhile; the wait begins anew after each, as OTP's does. Returns the reason when one
-    of them led to the server's end.
+    System messages are answered meanwhile, and messages that were handled before are skipped; the wait begins anew after
+    each, as OTP's does. Returns the reason when one of them led to the server's end.
     """
-    queue = process.mailbox.queue
+    mailbox = process.mailbox
     # One that swallowed the cancellation of its exit does not wait for another one.
     while process.exiting is None:
         await _message(process, wait.seconds)
-        if not queue:
+        if not mailbox.queue:
             # By the one reader, who looks into the mailbox next: nothing comes in between.
-            queue.append((INFO, TIMEOUT, None))
-        if queue[0][0] != SYSTEM:
+            mailbox.queue.append((INFO, TIMEOUT, None))
+        if skip_repeated(process):
+            continue
+        if mailbox.queue[0][0] != SYSTEM:
             return None
-        stop = await answer_system(process, server, queue.popleft())
+        stop = await answer_system(process, server, mailbox.queue.popleft())
         if stop is not None:
             return stop
     return None

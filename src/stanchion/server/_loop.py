@@ -15,12 +15,15 @@ from stanchion.kernel import (
     CALL,
     CAST,
     INFO,
+    ONCE,
     STOP,
     Envelope,
     Exit,
     ExitReason,
     Process,
     ProcessExit,
+    Token,
+    is_repeated,
     was_cancelled,
 )
 from stanchion.server._call import LastReply, Sender
@@ -126,7 +129,6 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
     """Do what init asked for, and handle messages until one of them ends the server; return why."""
     following: Next = await _continue(process, server, first) if isinstance(first, Continue) else first
     mailbox = process.mailbox
-    queue = mailbox.queue
     handle_call, handle_cast, handle_info = server.handle_call, server.handle_cast, server.handle_info
     budget = BURST
     while True:
@@ -144,7 +146,7 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
         if process.exiting is not None:
             # An exit signal cancelled the handler, and the handler swallowed it.
             return process.exiting
-        while not queue:
+        while not mailbox.queue:
             await mailbox.wait()
             budget = BURST
         if not budget:
@@ -152,7 +154,7 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
             budget = BURST
             continue  # the message may have been withdrawn meanwhile
         budget -= 1
-        envelope = process.handling = queue.popleft()
+        envelope = process.handling = mailbox.queue.popleft()
         kind, message, token = envelope
         following = None
         if kind == CAST:
@@ -182,8 +184,22 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
                 following = await _after_message(process, server, envelope, result)
         elif kind == STOP:
             return message  # type: ignore[return-value]  # a STOP carries an exit reason
+        elif kind == ONCE:
+            if not is_repeated(process, token):
+                following = await _once(process, server, message, token)  # type: ignore[arg-type]  # a ONCE has one
         else:
             following = await answer_system(process, server, envelope)
+
+
+async def _once(process: Process, server: GenServer, message: object, token: Token) -> Next:
+    """Handle a message that may come twice: from here on it is a cast like any other."""
+    envelope: Envelope = (CAST, message, token)
+    process.handling = envelope
+    result = await finished(server.handle_cast(message))
+    if result is not None:
+        return await _after_message(process, server, envelope, result)
+    token.processed()
+    return None
 
 
 async def _after_message(process: Process, server: GenServer, envelope: Envelope, result: object) -> Next:

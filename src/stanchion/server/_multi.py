@@ -105,7 +105,7 @@ async def multi_call(
         if isinstance(one, CallError):
             failures.append((ref, one))
         elif isinstance(result, Failure):
-            error = no_reply(one.process, result, request, limit)
+            error = no_reply(one.process, result, one.envelope, limit)
             error.__cause__ = result.error
             failures.append((ref, error))
         else:
@@ -118,9 +118,11 @@ def _send(ref: Ref, process: Process | None, request: object) -> Asked | CallErr
         return gone(ref, request)
     if is_self(process):
         return CallSelfError(target=repr(process.pid), request=cut(request))
-    one = asked(process)
-    refusal = process.mailbox.put((CALL, request, one.sender))
-    return one if refusal is None else refused(process, refusal, request)
+    one = asked(process, CALL, request)
+    refusal = process.mailbox.put(one.envelope)
+    if refusal is None or process.mailbox.line_up(one.envelope):
+        return one
+    return refused(process, refusal, request)
 
 
 def _limit(processes: list[Process | None], timeout: Seconds | Policy | None) -> float | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 
-from stanchion._validate import Seconds, cut, whole_number
+from stanchion._validate import Seconds, cut
 from stanchion.errors import CallSelfError, InvalidOptionError, StopExitError, StopTimeoutError
 from stanchion.kernel import (
     STOP,
     ExitReason,
+    MailboxPolicy,
     Name,
     Node,
     Pid,
@@ -22,6 +23,7 @@ from stanchion.kernel import (
     is_abnormal,
     is_self,
     label_of,
+    mailbox_policy,
     run_process,
     wait_exit,
 )
@@ -35,7 +37,7 @@ async def start(
     server: type[GenServer],
     *args: object,
     name: Name | None = None,
-    mailbox: int | None = None,
+    mailbox: int | MailboxPolicy | None = None,
     timeout: Seconds | Policy | None = POLICY,
 ) -> Pid:
     """Start a server without a link, and wait until its ``init`` is done.
@@ -47,7 +49,7 @@ async def start(
         server: The class.
         args: What ``init`` gets.
         name: The name or via address to register, before ``init`` runs; None for none.
-        mailbox: How many messages the mailbox takes before it refuses; None for no limit.
+        mailbox: How many messages the mailbox takes before it refuses, or a ``MailboxPolicy``; None for no limit.
         timeout: Seconds that ``init`` may take; None for no limit. By default the node's ``call_timeout``.
 
     Returns:
@@ -72,7 +74,7 @@ async def start_link(
     server: type[GenServer],
     *args: object,
     name: Name | None = None,
-    mailbox: int | None = None,
+    mailbox: int | MailboxPolicy | None = None,
     timeout: Seconds | Policy | None = POLICY,
 ) -> Pid:
     """Start a server as ``start`` does, linked with the running process, which is its parent.
@@ -135,7 +137,7 @@ def begin_start(
     server: type[GenServer],
     args: tuple[object, ...],
     name: Name | None,
-    mailbox: int | None,
+    mailbox: int | MailboxPolicy | None,
     timeout: Seconds | Policy | None,
 ) -> Starting:
     """Start a server and leave the waiting for its init to the caller; ``operation`` is who, for texts."""
@@ -146,8 +148,7 @@ def begin_start(
             got=cut(server),
             fix="pass the class, and the arguments of init after it." if isinstance(server, GenServer) else None,
         )
-    if mailbox is not None:
-        whole_number(f"{operation[:-1]}mailbox)", mailbox, at_least=1)
+    policy = mailbox_policy(f"{operation[:-1]}mailbox)", mailbox)
     if timeout is POLICY:
         timeout = server.start_timeout
     limit = time_limit(f"{operation[:-1]}timeout)", node, timeout)
@@ -156,6 +157,6 @@ def begin_start(
         return serve(process, server, args, starting)
 
     # The process takes its first step after this one.
-    process = run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=mailbox)
+    process = run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=policy)
     starting = Starting(process, limit, supervises=getattr(server, "supervises", False))
     return starting

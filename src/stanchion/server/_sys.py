@@ -154,11 +154,11 @@ async def _ask(ref: Ref, request: SystemRequest, timeout: Seconds | Policy | Non
     limit = time_limit(f"{operation}(timeout)", process.node, timeout)
     if process.mailbox.closed:
         raise refused(process, "noproc", request)
-    one = asked(process)
-    process.mailbox.put_system((SYSTEM, request, one.sender))
+    one = asked(process, SYSTEM, request)
+    process.mailbox.put_system(one.envelope)
     (outcome,) = await outcomes([one], limit)
     if isinstance(outcome, Failure):
-        raise no_reply(process, outcome, request, limit) from outcome.error
+        raise no_reply(process, outcome, one.envelope, limit) from outcome.error
     if isinstance(outcome, CallbackFailure):
         raise CallbackFailedError(f"{operation} of {process!r}", error=outcome.error) from outcome.error
     return outcome

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeGuard, cast
 
 from stanchion._validate import cut
 from stanchion.errors import BadReturnError
-from stanchion.kernel import INFO, STOP, SYSTEM, Envelope, Exit, ExitReason, Pid, Process
+from stanchion.kernel import INFO, STOP, SYSTEM, Envelope, Exit, ExitReason, LimitedMailbox, Pid, Process
 from stanchion.server._call import Sender
 from stanchion.server._gen_server import GenServer
 
@@ -45,6 +45,8 @@ class Status(NamedTuple):
         sysstate: ``"running"`` or ``"suspended"``.
         state: What its ``format_status`` made of its state: by default the attributes by name.
         mailbox: How many messages wait in its mailbox.
+        senders: How many senders wait in line for a place in it, with ``overflow="block"``.
+        overflows: How many messages have found it full so far.
         callers: How many wait for a reply that it put off, or for a message that it postponed.
         links: With how many processes it is linked.
         monitors: How many monitors it holds.
@@ -60,6 +62,8 @@ class Status(NamedTuple):
     sysstate: SysState
     state: object
     mailbox: int
+    senders: int
+    overflows: int
     callers: int
     links: int
     monitors: int
@@ -179,6 +183,8 @@ def _state_shown(server: GenServer) -> object:
 
 
 def _status(process: Process, server: GenServer, now: SysState) -> Status:
+    mailbox = process.mailbox
+    limited = mailbox if isinstance(mailbox, LimitedMailbox) else None
     return Status(
         pid=process.pid,
         name=process.pid.name,
@@ -186,7 +192,9 @@ def _status(process: Process, server: GenServer, now: SysState) -> Status:
         parent=process.parent,
         sysstate=now,
         state=_state_shown(server),
-        mailbox=len(process.mailbox.queue),
+        mailbox=len(mailbox.queue),
+        senders=0 if limited is None else limited.in_line,
+        overflows=0 if limited is None else limited.overflows,
         callers=len(process.deferred or ()),
         links=len(process.links or ()),
         monitors=len(process.held_monitors or ()),

@@ -74,8 +74,7 @@ class Timers:
         if process.finished:
             return  # declared dead, and its task goes on all the same
         elapsed = self._running[timeout.key] = Elapsed(timeout)
-        # A full mailbox must not swallow it.
-        elapsed.timer = process.node.timers.add(process, process.pid, elapsed, seconds, system=True)
+        elapsed.timer = process.node.timers.add(process, process.pid, elapsed, seconds)
 
     def _update(self, timeout: AnyTimeout) -> None:
         key = timeout.key

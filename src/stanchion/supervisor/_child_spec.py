@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from typing import Final, Literal, Never, get_args
 
 from stanchion._backoff import Backoff
-from stanchion._validate import Seconds, cut, hashable, instance, known_options, one_of, seconds_or_none, whole_number
+from stanchion._validate import Seconds, cut, hashable, instance, known_options, one_of, seconds_or_none
 from stanchion.errors import ChildSpecError, InvalidOptionError
-from stanchion.kernel import Name, valid_name
+from stanchion.kernel import MailboxPolicy, Name, mailbox_policy, valid_name
 from stanchion.server import POLICY, GenServer, Policy
 from stanchion.supervisor._restart_window import RestartBudget
 from stanchion.supervisor._starts import (
@@ -53,7 +53,7 @@ class ChildSpec:
         name: The name it is registered under, or None.
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
         shutdown: Seconds it has to stop, None for no limit, or ``"brutal_kill"``.
-        mailbox: How many messages its mailbox takes, or None for no limit.
+        mailbox: How many messages its mailbox takes, a ``MailboxPolicy``, or None for no limit.
         timeout: Seconds that its start may take, None for no limit, or ``POLICY``.
         type: ``"worker"`` or ``"supervisor"``.
         significant: Whether its end can shut the supervisor down.
@@ -87,7 +87,7 @@ class ChildSpec:
         name: Name | None,
         restart: Restart,
         shutdown: Shutdown,
-        mailbox: int | None,
+        mailbox: int | MailboxPolicy | None,
         timeout: Seconds | Policy | None,
         type: ChildType,
         significant: bool,
@@ -118,7 +118,7 @@ def child_spec(
     name: Name | None = None,
     restart: Restart = "permanent",
     shutdown: Seconds | Literal["brutal_kill"] | Policy | None = POLICY,
-    mailbox: int | None = None,
+    mailbox: int | MailboxPolicy | None = None,
     timeout: Seconds | Policy | None = POLICY,
     type: ChildType | None = None,
     significant: bool = False,
@@ -142,7 +142,8 @@ def child_spec(
             normal, shutdown or (shutdown, term). ``"temporary"``: never, and forgotten when it exits.
         shutdown: Seconds it has to stop when it is told to, and then it is killed; None for no limit, 0 for at once.
             ``"brutal_kill"`` kills it without telling it. By default 5.0, and None for a supervisor.
-        mailbox: How many messages its mailbox takes before it refuses; None for no limit. Not for a start function.
+        mailbox: How many messages its mailbox takes before it refuses, or a ``MailboxPolicy``; None for no limit. Not for
+            a start function.
         timeout: Seconds that its ``init``, or the start function, may take; None for no limit. By default the node's
             ``call_timeout``, and no limit for a supervisor, whose children have theirs.
         type: ``"worker"`` or ``"supervisor"``; by default what the class is, and a worker where there is no class.
@@ -169,8 +170,7 @@ def child_spec(
         id = label_of_start(start) if name is None else name
     hashable("child_spec(id)", id)
     one_of("child_spec(restart)", restart, get_args(Restart))
-    if mailbox is not None:
-        whole_number("child_spec(mailbox)", mailbox, at_least=1)
+    mailbox_policy("child_spec(mailbox)", mailbox)
     if timeout is not POLICY:
         timeout = seconds_or_none("child_spec(timeout)", timeout)
     if type is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Literal, NamedTuple, TypeVar, TypeVarTuple
 
-from stanchion._validate import Seconds, cut, one_of, seconds_or_none
+from stanchion._validate import Seconds, cut, is_async, one_of, seconds_or_none
 from stanchion.errors import InvalidOptionError, NotInProcessError, StanchionError, UnhandledRequestError
 from stanchion.kernel import NODE, PROCESS, Process, Ref
 from stanchion.server import call
@@ -104,8 +104,7 @@ def check_task_function(operation: str, function: object) -> None:
     Raises:
         InvalidOptionError: it is no async function.
     """
-    # The second is an object whose __call__ is async.
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+    if is_async(function):
         return
     got, fix = cut(function), None
     if inspect.iscoroutine(function):

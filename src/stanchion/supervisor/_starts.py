@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from stanchion._validate import cut
+from stanchion._validate import cut, is_async
 from stanchion.errors import ChildSpecError, InvalidOptionError
 from stanchion.kernel import Pid
 from stanchion.server import Directive, GenServer
@@ -115,5 +115,4 @@ def label_of_start(start: object) -> str:
 def _can_start(start: object) -> bool:
     if isinstance(start, type):
         return issubclass(start, GenServer)
-    # The second is an object whose __call__ is async.
-    return inspect.iscoroutinefunction(start) or inspect.iscoroutinefunction(getattr(start, "__call__", None))  # noqa: B004
+    return is_async(start)

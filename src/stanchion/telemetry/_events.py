@@ -57,15 +57,26 @@ DEAD_LETTER: Final = Event(
 )
 DROPPED: Final = Event(
     ("stanchion", "message", "dropped"),
-    "A live recipient's mailbox was full, and the message was not taken.",
+    "A live recipient's mailbox was full, and a message whose sender does not wait for an outcome was lost.",
     {"count": "1"},
-    {"node": "name of the node", "recipient": "the pid or name", "message": "the message", "reason": "why"},
+    {
+        "node": "name of the node",
+        "recipient": "the pid or name",
+        "message": "the message",
+        "reason": "overflow, drop_newest, drop_oldest (this one, not the one that came), or no_credit (in time)",
+    },
 )
 MESSAGE_UNHANDLED: Final = Event(
     ("stanchion", "message", "unhandled"),
     "A server had no clause for a message.",
     {"count": "1"},
     {**_PROCESS, "kind": "call, cast or info", "message": "the message"},
+)
+MESSAGE_DUPLICATE: Final = Event(
+    ("stanchion", "message", "duplicate"),
+    "A process was sent a message again that it had handled; it was confirmed, and not handled again.",
+    {"count": "1"},
+    {**_PROCESS, "message_id": "the id"},
 )
 LATE_REPLY: Final = Event(
     ("stanchion", "call", "late_reply"),
@@ -126,6 +137,17 @@ DELIVERY_RETRY: Final = Event(
     {"attempt": "the attempt that failed, from 1", "delay": "seconds until the next one"},
     {"node": "name of the node", "recipient": "the pid or name", "message_id": "the id", "reason": "why it failed"},
 )
+DELIVERY_POISON: Final = Event(
+    ("stanchion", "delivery", "poison"),
+    "A message crashed its receiver as often as poison_after allows, and is sent to nobody any more.",
+    {"crashes": "how many times"},
+    {
+        "node": "name of the node",
+        "recipient": "the pid or name",
+        "message_id": "the id",
+        "reason": "the exit reason of the last crash",
+    },
+)
 DELIVERY_STOP: Final = Event(
     ("stanchion", "delivery", "stop"),
     "A supervised send ended.",
@@ -136,8 +158,42 @@ DELIVERY_STOP: Final = Event(
         "message_id": "the id",
         "outcome": "confirmed, rejected or unknown",
         "reason": "why it was not confirmed, or None",
+        "duplicate": "whether the receiver had handled it before, and did not again",
         "dead_letter_id": "the id of the letter that keeps it, or None",
     },
+)
+_CIRCUIT: Final = {
+    "node": "name of the node",
+    "breaker": "name of the circuit breaker",
+    "reason": "why, for people",
+}
+
+CIRCUIT_OPENED: Final = Event(
+    ("stanchion", "circuit", "opened"),
+    "A circuit opened: calls and sends through it are rejected.",
+    {
+        "elapsed": "seconds in the state before",
+        "retry_after": "seconds until a probe is let through; left out after trip(), for then only reset() helps",
+    },
+    _CIRCUIT,
+)
+CIRCUIT_HALF_OPENED: Final = Event(
+    ("stanchion", "circuit", "half_opened"),
+    "A circuit that was open lets its first probe through.",
+    {"elapsed": "seconds that it was open"},
+    _CIRCUIT,
+)
+CIRCUIT_CLOSED: Final = Event(
+    ("stanchion", "circuit", "closed"),
+    "A circuit closed: calls and sends go through it again.",
+    {"elapsed": "seconds in the state before"},
+    _CIRCUIT,
+)
+CIRCUIT_REJECTED: Final = Event(
+    ("stanchion", "circuit", "rejected"),
+    "A circuit did not let a call or a send through.",
+    {"count": "1"},
+    {**_CIRCUIT, "state": "open, or half_open while the probe is under way"},
 )
 LETTER_STORED: Final = Event(
     ("stanchion", "dead_letters", "stored"),
@@ -156,6 +212,46 @@ LETTER_EXHAUSTED: Final = Event(
     "A dead letter used up its redeliveries.",
     {"attempts": "redeliveries made"},
     {"id": "the letter", "recipient": "to whom it was sent", "reason": "why the last one failed"},
+)
+
+_OUTBOX: Final = {"node": "name of the node", "recipient": "to whom it is sent", "message_id": "the id"}
+
+OUTBOX_STORED: Final = Event(
+    ("stanchion", "outbox", "stored"),
+    "A durable message was committed, and will be delivered.",
+    {"count": "1"},
+    _OUTBOX,
+)
+OUTBOX_DELIVERED: Final = Event(
+    ("stanchion", "outbox", "delivered"),
+    "A durable message was confirmed, and removed from the outbox.",
+    {"count": "1"},
+    _OUTBOX,
+)
+OUTBOX_GIVEN_UP: Final = Event(
+    ("stanchion", "outbox", "given_up"),
+    "A durable message was not confirmed in all its attempts, and removed from the outbox; it is a dead letter.",
+    {"count": "1"},
+    _OUTBOX,
+)
+OUTBOX_RESUMED: Final = Event(
+    ("stanchion", "outbox", "resumed"),
+    "Durable messages that were left by nodes that are gone were taken over.",
+    {"count": "how many"},
+    {"node": "name of the node that found them"},
+)
+
+LETTERS_PURGED: Final = Event(
+    ("stanchion", "dead_letters", "purged"),
+    "Dead letters were deleted, by hand or for their age.",
+    {"count": "how many; a large purge is several events"},
+    {"store": "the store, as text"},
+)
+LETTERS_GROWTH: Final = Event(
+    ("stanchion", "dead_letters", "growth"),
+    "More dead letters were added within a time than the queue's growth alarm allows.",
+    {"letters": "how many were added", "seconds": "in how many seconds"},
+    {"store": "the store, as text"},
 )
 
 EVENTS: Final[tuple[Event, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Event))

@@ -51,8 +51,10 @@ class Post:
         # Messages on their way, by sender, those of each in order. What a sender sent later waits behind them, for
         # messages of one sender never overtake each other. Senders outside of processes count as one.
         self._late: dict[Process | None, deque[_Late]] = {}
+        self._before: type[Mailbox] = type(process.mailbox)
         # Without __slots__ of its own, the subclass would have another layout than the mailbox.
-        process.mailbox.__class__ = type("FaultyMailbox", (_FaultyMailbox,), {"__slots__": (), "post": self})
+        bases = (_FaultyMailbox, self._before)
+        process.mailbox.__class__ = type("FaultyMailbox", bases, {"__slots__": (), "post": self})
 
     def remove(self, fault: Hitting) -> None:
         """End a fault. With the last one the mailbox becomes what it was, once all that was delayed has come."""
@@ -61,9 +63,9 @@ class Post:
 
     def take(self, envelope: Envelope) -> Refusal | None:
         """Do with a message that is sent what the first fault says that hits it."""
-        refusal = self._process.mailbox.refusal_of(1)
-        if refusal is not None:
-            return refusal
+        mailbox = self._process.mailbox
+        if mailbox.refusal_of(1) is not None:
+            return self._before.put(mailbox, envelope)
         _, message, token = envelope
         hitting = [fault for fault in self.faults if fault.draw(message)]
         if not hitting:
@@ -78,7 +80,7 @@ class Post:
                 self._send(envelope, fault.seconds)
             case "duplicate":
                 self._send(envelope)
-                self._send(envelope)
+                self._send((*envelope,))
             case _:  # crash_on
                 self._send((STOP, fault.error, token))
         return None
@@ -90,11 +92,11 @@ class Post:
         def other(queued: Envelope) -> bool:
             return queued is not envelope and (token is None or queued[2] is not token)
 
-        queue = self._process.mailbox.queue
-        kept = [queued for queued in queue if other(queued)]
-        found = len(kept) < len(queue)
-        queue.clear()
-        queue.extend(kept)
+        mailbox = self._process.mailbox
+        hit = [queued for queued in mailbox.queue if not other(queued)]
+        for queued in hit:
+            self._before.withdraw(mailbox, queued)
+        found = bool(hit) or mailbox.leave_line(envelope)
         for late in self._late.values():
             for entry in late:
                 if entry.envelope is not None and not other(entry.envelope):
@@ -106,7 +108,7 @@ class Post:
         sender, clock = PROCESS.get(), self._process.node.clock
         late = self._late.get(sender)
         if late is None and not delay:
-            self._process.mailbox.put_system(envelope)  # the limit was looked at before
+            self._before.put(self._process.mailbox, envelope)
             return
         if late is None:
             late = self._late[sender] = deque()
@@ -128,7 +130,7 @@ class Post:
         if not process.mailbox.closed:
             if token is not None:
                 (process.deferred or {}).pop(token, None)
-            process.mailbox.put_system(envelope)
+            Mailbox.put_system(process.mailbox, envelope)  # it was taken, and keeps its place whatever came meanwhile
         elif token is None:  # else its waiter hears of the exit
             undeliverable(process.node, process.pid, envelope[1], "noproc")
 
@@ -141,7 +143,7 @@ class Post:
 
     def _leave(self) -> None:
         if not self.faults and not self._late:
-            self._process.mailbox.__class__ = Mailbox
+            self._process.mailbox.__class__ = self._before
 
 
 class _Late:

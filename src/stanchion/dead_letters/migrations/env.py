@@ -5,7 +5,5 @@ from __future__ import annotations
 
 from alembic import context
 
-from stanchion.dead_letters.migrations import VERSION_TABLE
-
-context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+context.configure(**context.config.attributes)
 context.run_migrations()

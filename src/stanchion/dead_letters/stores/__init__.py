@@ -6,14 +6,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from stanchion._validate import cut, nearest
+from stanchion import storage
 from stanchion.dead_letters.stores.memory import MemoryStore
-from stanchion.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from stanchion.dead_letters._store import Store
-
-_SCHEMES = ("memory", "sqlite")
 
 
 def check_url(url: str) -> str:
@@ -22,16 +19,7 @@ def check_url(url: str) -> str:
     Raises:
         InvalidOptionError: there is none.
     """
-    scheme = url.partition(":")[0]
-    if scheme in _SCHEMES and ":" in url:
-        return scheme
-    guess = nearest(scheme, _SCHEMES)
-    raise InvalidOptionError(
-        "dead-letter store",
-        expected='a store, or a URL: "sqlite:///letters.db" or "memory:"',
-        got=cut(url),
-        fix=f"did you mean {guess}:?" if guess else None,
-    )
+    return storage.check_url("dead-letter store", url, also=("memory",))
 
 
 async def store_of(url: str) -> Store:

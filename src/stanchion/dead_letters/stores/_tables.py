@@ -8,17 +8,21 @@ Only standard types: what works on SQLite works on PostgreSQL.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
+from stanchion._ids import first_id
 from stanchion.dead_letters._filter import LetterFilter
 from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State
-from stanchion.dead_letters._store import Write
+from stanchion.dead_letters._places import Places
+from stanchion.dead_letters._store import Key, Write
+from stanchion.storage import notify
 
 _log = logging.getLogger("stanchion.dead_letters")
 
@@ -26,11 +30,15 @@ _T = TypeVar("_T")
 
 metadata: Final = sa.MetaData()
 
+CHANNEL: Final = "dead_letters"
+"""Where is told that letters wait which did not before."""
+
 # A column for each field of DeadLetter, in its order, and due_at, which is computed from them.
 letters: Final = sa.Table(
     "stanchion_dead_letters",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    # By bytes, as everywhere else: a PostgreSQL database may have the order of a language.
+    sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), primary_key=True),
     sa.Column("recipient", sa.Text, nullable=False),
     sa.Column("message_type", sa.Text, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
@@ -59,13 +67,22 @@ letters: Final = sa.Table(
 )
 _c: Final = letters.c
 
+
+def _index(name: str, *columns: sa.Column[Any], where: sa.ColumnElement[bool] | None = None) -> None:
+    sa.Index(f"{letters.name}_{name}", *columns, sqlite_where=where, postgresql_where=where)
+
+
 # Only letters that will be due are in it: a pass costs what is due, however many are settled or wait.
-sa.Index(
-    "stanchion_dead_letters_due",
-    _c.due_at,
-    sqlite_where=_c.due_at.is_not(None),
-    postgresql_where=_c.due_at.is_not(None),
-)
+_index("due", _c.due_at, where=_c.due_at.is_not(None))
+# What takes long to be due no more is purged by its age. Letters that wait are in none of it, and cost it nothing.
+_index("aged", _c.state, _c.updated_at, where=_c.due_at.is_(None))
+# One for each field that listings are filtered by, in their order: a page costs what is on it. They cost each letter
+# that is stored about a microsecond each; a third of them that held more columns would be read no faster.
+_index("state", _c.state, _c.id)
+_index("recipient", _c.recipient, _c.id)
+_index("reason", _c.reason, _c.id)
+_index("message_type", _c.message_type, _c.id)
+_index("replay_of", _c.replay_of, where=_c.replay_of.is_not(None))
 
 _FIELDS: Final = DeadLetter.__struct_fields__
 _NAMES: Final = (*_FIELDS, "due_at")
@@ -123,14 +140,15 @@ def _insert(connection: sa.Connection, rows: Sequence[list[Any]]) -> None:
     for size in _STATEMENT_ROWS:
         while len(rows) - start >= size:
             values = tuple(chain.from_iterable(rows[start : start + size]))
-            connection.exec_driver_sql(_insert_text(size), values)
+            connection.exec_driver_sql(_insert_text(size, connection.dialect.paramstyle), values)
             start += size
 
 
 @cache
-def _insert_text(rows: int) -> str:
-    row = ", ".join("?" * len(_NAMES))
-    return f"INSERT INTO {letters.name} ({', '.join(_NAMES)}) VALUES " + ", ".join([f"({row})"] * rows)  # noqa: S608
+def _insert_text(rows: int, style: str) -> str:
+    marks = iter(["?"] * rows * len(_NAMES) if style == "qmark" else [f"${n + 1}" for n in range(rows * len(_NAMES))])
+    values = [f"({', '.join(islice(marks, len(_NAMES)))})" for _ in range(rows)]
+    return f"INSERT INTO {letters.name} ({', '.join(_NAMES)}) VALUES {', '.join(values)}"  # noqa: S608
 
 
 # What is passed with it, beyond the two that it names, is what it sets.
@@ -141,35 +159,95 @@ def write(connection: sa.Connection, writes: Sequence[Write]) -> list[bool]:
     """See ``Store.write``."""
     made: list[bool] = []
     new: list[list[Any]] = []
+    changed: list[dict[str, Any]] = []
+    revisions = _locked(connection, [write.letter.id for write in writes if write.replaces is not None])
     for letter, replaces, also in writes:
-        done = replaces is None or _change(connection, letter, replaces)
+        done = replaces is None or revisions.get(letter.id) == replaces
         made.append(done)
         if replaces is None:
             new.append(_row(letter))
+        elif done:
+            changed.append(_change_values(letter, replaces))
+            revisions[letter.id] = letter.revision
         if done and also is not None:
             new.append(_row(also))
+    if changed:
+        connection.execute(_CHANGE, changed)
     if new:
         _insert(connection, new)
+    if any(letter.state == "waiting" for write in writes for letter in (write.letter, write.also) if letter):
+        notify(connection, CHANNEL)
     return made
 
 
-def _change(connection: sa.Connection, letter: DeadLetter, replaces: int) -> bool:
+def _locked(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return the revisions of letters, which nobody else changes until the end of the transaction.
+
+    One look for all of them, in one order for all who look: two who change the same letters never wait for each other.
+    """
+    if not ids:
+        return {}
+    query = sa.select(_c.id, _c.revision).where(_c.id.in_(ids)).order_by(_c.id).with_for_update()
+    return {id: revision for id, revision in connection.execute(query)}  # noqa: C416 - a Row is no tuple to mypy
+
+
+def _change_values(letter: DeadLetter, replaces: int) -> dict[str, Any]:
     row = zip(_NAMES, _row(letter), strict=True)
     values = {name: value for name, value in row if name not in _FIXED}
-    return connection.execute(_CHANGE, {"letter_id": letter.id, "replaces": replaces, **values}).rowcount == 1
+    return {"letter_id": letter.id, "replaces": replaces, **values}
 
 
-def delete(connection: sa.Connection, filter: LetterFilter, updated_before: float | None, limit: int) -> int:
+def delete(connection: sa.Connection, filter: LetterFilter, limit: int) -> int:
     """See ``Store.delete``."""
-    chosen = sa.select(_c.id).where(*_conditions(filter)).limit(limit)
-    if updated_before is not None:
-        chosen = chosen.where(_c.updated_at < updated_before)
-    return connection.execute(letters.delete().where(_c.id.in_(chosen))).rowcount
+    deleted = 0
+    for part in _one_state_each(filter):
+        # What somebody else is changing now, where there are locks of rows, may fit no more once that is done.
+        chosen = sa.select(_c.id).where(*_conditions(part)).limit(limit - deleted).with_for_update(skip_locked=True)
+        ids = connection.execute(chosen).scalars().all()
+        deleted += connection.execute(letters.delete().where(_c.id.in_(ids))).rowcount
+    return deleted
 
 
-def set_aside(connection: sa.Connection, ids: Sequence[Any]) -> None:
-    """Make letters due no more, without a look at the rest of them."""
-    connection.execute(letters.update().where(_c.id.in_(ids)).values(due_at=None))
+def remove(connection: sa.Connection, keys: Sequence[Key]) -> list[bool]:
+    """See ``Store.remove``."""
+    stored = _locked(connection, [key.id for key in keys])
+    removed = [stored.get(key.id) == key.revision for key in keys]
+    gone = [key.id for key, is_gone in zip(keys, removed, strict=True) if is_gone]
+    connection.execute(letters.delete().where(_c.id.in_(gone)))
+    return removed
+
+
+def claim(
+    connection: sa.Connection,
+    now: float,
+    limit: int,
+    change: Callable[[DeadLetter], DeadLetter],
+    per_recipient: int | None,
+    room: Mapping[str, int],
+) -> list[DeadLetter]:
+    """See ``Store.claim``."""
+    claimed: list[DeadLetter] = []
+    places = Places(per_recipient, room)
+    # What somebody else is claiming now is locked, where there are locks of rows, and passed over.
+    due = _ALL.where(_c.due_at <= now).order_by(_c.due_at).with_for_update(skip_locked=True)
+    while (wanted := limit - len(claimed)) > 0:
+        rows = connection.execute(due.where(_c.recipient.not_in(places.full)).limit(wanted)).all()
+        found, unreadable = _sorted_out(rows)
+        changed = [(old, change(old)) for old in found if places.take(old.recipient)]
+        if changed:
+            connection.execute(_CHANGE, [_change_values(new, old.revision) for old, new in changed])
+        if unreadable:  # or they would be found due again and again
+            connection.execute(letters.update().where(_c.id.in_(unreadable)).values(due_at=None))
+        claimed += [new for _, new in changed]
+        if len(rows) < wanted:
+            break
+    return claimed
+
+
+def end_claims(connection: sa.Connection, now: float, owners: Sequence[str]) -> None:
+    """End the claims of these owners; see ``Store.end_claims``."""
+    theirs = letters.update().where(_c.state == "retrying", _c.claimed_by.in_(owners))
+    connection.execute(theirs.values(claimed_until=now, due_at=now, updated_at=now, revision=_c.revision + 1))
 
 
 # --- questions -----------------------------------------------------------------------------------
@@ -177,6 +255,7 @@ def set_aside(connection: sa.Connection, ids: Sequence[Any]) -> None:
 # The payload as the driver has it: SQLAlchemy would raise for a text in its place, and for the whole page.
 _RAW: Final = {"payload": sa.type_coerce(_c.payload, sa.types.NullType)}
 _ALL: Final = sa.select(*(_RAW.get(name, _c[name]) for name in _FIELDS))
+_KEYS: Final = sa.select(*[_c.id, _c.revision, _c.state, _c.payload.is_not(None), _c.redeliverable])
 
 
 def get(connection: sa.Connection, id: str) -> DeadLetter | None:
@@ -185,39 +264,71 @@ def get(connection: sa.Connection, id: str) -> DeadLetter | None:
     return None if row is None else _letter(row)
 
 
+def find(connection: sa.Connection, ids: Sequence[str]) -> list[DeadLetter]:
+    """See ``Store.find``."""
+    return _readable(connection, _ALL.where(_c.id.in_(ids)).order_by(_c.id), len(ids))
+
+
 def page(
     connection: sa.Connection, filter: LetterFilter, cursor: str | None, limit: int, newest_first: bool
 ) -> list[DeadLetter]:
     """See ``Store.page``."""
-    query = _ALL.where(*_conditions(filter))
-    if cursor is not None:
-        query = query.where(_c.id < cursor if newest_first else _c.id > cursor)
-    query = query.order_by(_c.id.desc() if newest_first else _c.id)
-    return _readable(connection, query, limit)[0]
-
-
-def due(connection: sa.Connection, now: float, limit: int) -> tuple[list[DeadLetter], list[Any]]:
-    """See ``Store.due``; the second list has the ids of those that are due and cannot be read."""
-    return _readable(connection, _ALL.where(_c.due_at <= now).order_by(_c.due_at), limit)
-
-
-def _readable(
-    connection: sa.Connection, query: sa.Select[tuple[Any, ...]], limit: int
-) -> tuple[list[DeadLetter], list[Any]]:
-    """Return up to ``limit`` letters, and the ids of rows that were passed over as they are none."""
     found: list[DeadLetter] = []
-    unreadable: list[Any] = []
+    for part in _one_state_each(filter):
+        found += _readable(connection, _in_order(_ALL, part, cursor, newest_first), limit)
+    return sorted(found, key=attrgetter("id"), reverse=newest_first)[:limit]
+
+
+def keys(connection: sa.Connection, filter: LetterFilter, cursor: str | None, limit: int) -> list[Key]:
+    """See ``Store.keys``."""
+    found: list[Key] = []
+    for part in _one_state_each(filter):
+        rows = connection.execute(_in_order(_KEYS, part, cursor, newest_first=False).limit(limit))
+        found += [Key(*row) for row in rows]
+    return sorted(found)[:limit]
+
+
+def _in_order(
+    query: sa.Select[tuple[Any, ...]], filter: LetterFilter, cursor: str | None, newest_first: bool
+) -> sa.Select[tuple[Any, ...]]:
+    query = query.where(*_conditions(filter)).order_by(_c.id.desc() if newest_first else _c.id)
+    if cursor is None:
+        return query
+    return query.where(_c.id < cursor if newest_first else _c.id > cursor)
+
+
+def _one_state_each(filter: LetterFilter) -> list[LetterFilter]:
+    """Return filters that together mean the same, each of at most one state.
+
+    Letters of one state come out of its index in order. Of several they would have to be sorted, all of them.
+    """
+    return [msgspec.structs.replace(filter, state=state) for state in dict.fromkeys(filter.states)] or [filter]
+
+
+def _readable(connection: sa.Connection, query: sa.Select[tuple[Any, ...]], limit: int) -> list[DeadLetter]:
+    """Return up to ``limit`` letters; rows that are none are passed over."""
+    found: list[DeadLetter] = []
+    seen = 0
     while True:
         wanted = limit - len(found)
-        rows = connection.execute(query.limit(wanted).offset(len(found) + len(unreadable))).all()
-        for row in rows:
-            try:
-                found.append(_letter(row))
-            except msgspec.ValidationError as error:
-                unreadable.append(row[0])
-                _log.error("dead letter %s cannot be read: %s; correct its row, and retry() it", row[0], error)
+        rows = connection.execute(query.limit(wanted).offset(seen)).all()
+        seen += len(rows)
+        found += _sorted_out(rows)[0]
         if len(rows) < wanted or len(found) == limit:
-            return found, unreadable
+            return found
+
+
+def _sorted_out(rows: Sequence[sa.Row[Any]]) -> tuple[list[DeadLetter], list[Any]]:
+    """Return the letters, and the ids of the rows that are none."""
+    found: list[DeadLetter] = []
+    unreadable: list[Any] = []
+    for row in rows:
+        try:
+            found.append(_letter(row))
+        except msgspec.ValidationError as error:
+            unreadable.append(row[0])
+            _log.error("dead letter %s cannot be read: %s; correct its row, and retry() it", row[0], error)
+    return found, unreadable
 
 
 def next_due(connection: sa.Connection) -> float | None:
@@ -227,6 +338,12 @@ def next_due(connection: sa.Connection) -> float | None:
     return first if isinstance(first, float) else None  # text, which sorts behind all numbers, is never due
 
 
+def owners(connection: sa.Connection) -> list[str]:
+    """Return those who have claimed letters, each once."""
+    query = sa.select(_c.claimed_by).where(_c.state == "retrying", _c.claimed_by.is_not(None)).distinct()
+    return list(connection.execute(query).scalars())
+
+
 def count(connection: sa.Connection) -> dict[State, int]:
     """See ``Store.count``."""
     query = sa.select(_c.state, sa.func.count()).where(_c.state.in_(STATES)).group_by(_c.state)
@@ -234,19 +351,20 @@ def count(connection: sa.Connection) -> dict[State, int]:
 
 
 def _conditions(filter: LetterFilter) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = []
-    if filter.states:
-        found.append(_c.state.in_(filter.states))
-    for column, wanted in (
-        (_c.recipient, filter.recipient),
-        (_c.reason, filter.reason),
-        (_c.message_type, filter.message_type),
-    ):
-        if wanted is not None:
-            found.append(column == wanted)
-    since, until = filter.window
+    """Return what a filter of at most one state demands."""
+    (since, until), change_limit = filter.window, filter.change_limit
+    found = [_c[name] == value for name, value in filter.texts.items() if value is not None]
+    found += [_c.state == state for state in filter.states]
     if since is not None:
-        found.append(_c.created_at >= since)
+        # The first is by which they are found, for ids are made of the time; the second says it exactly.
+        found += [_c.id >= first_id(since), _c.created_at >= since]
     if until is not None:
         found.append(_c.created_at < until)
+    if change_limit is not None:
+        found.append(_c.updated_at < change_limit)
+        if filter.states and _NEVER_DUE.issuperset(filter.states):
+            found.append(_c.due_at.is_(None))  # what the index of ages holds; the planner must be told
     return found
+
+
+_NEVER_DUE: Final = {"exhausted", "delivered", "discarded"}

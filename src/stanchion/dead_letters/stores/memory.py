@@ -6,13 +6,14 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import filterfalse, islice
 
 from stanchion._validate import whole_number
 from stanchion.dead_letters._filter import LetterFilter
 from stanchion.dead_letters._letter import DeadLetter, State
-from stanchion.dead_letters._store import Write
+from stanchion.dead_letters._places import Places
+from stanchion.dead_letters._store import Key, Write
 from stanchion.errors import StoreFullError, StoreRejectedError
 
 
@@ -96,12 +97,21 @@ class MemoryStore:
         """See ``Store.get``."""
         return self._letters.get(id)
 
+    async def find(self, ids: Sequence[str]) -> list[DeadLetter]:
+        """See ``Store.find``."""
+        return [self._letters[id] for id in ids if id in self._letters]
+
     async def page(
         self, filter: LetterFilter, *, cursor: str | None, limit: int, newest_first: bool
     ) -> list[DeadLetter]:
         """See ``Store.page``."""
         fitting = filterfalse(_misses(filter), self._beyond(cursor, newest_first=newest_first))
         return list(islice(fitting, limit))
+
+    async def keys(self, filter: LetterFilter, *, cursor: str | None, limit: int) -> list[Key]:
+        """See ``Store.keys``."""
+        found = await self.page(filter, cursor=cursor, limit=limit, newest_first=False)
+        return [Key.of(letter) for letter in found]
 
     def _beyond(self, cursor: str | None, *, newest_first: bool) -> Iterator[DeadLetter]:
         if newest_first:
@@ -111,16 +121,36 @@ class MemoryStore:
             places = range(0 if cursor is None else bisect_right(self._ids, cursor), len(self._ids))
         return (self._letters[self._ids[place]] for place in places)
 
-    async def due(self, now: float, limit: int) -> list[DeadLetter]:
-        """See ``Store.due``."""
-        found: dict[str, DeadLetter] = {}
-        while len(found) < limit and self._due and self._due[0][0] <= now:
+    async def claim(
+        self,
+        now: float,
+        limit: int,
+        change: Callable[[DeadLetter], DeadLetter],
+        *,
+        per_recipient: int | None,
+        room: Mapping[str, int],
+    ) -> list[DeadLetter]:
+        """See ``Store.claim``."""
+        places, claimed, left = Places(per_recipient, room), dict[str, DeadLetter](), dict[str, DeadLetter]()
+        while len(claimed) < limit and self._due and self._due[0][0] <= now:
             due_at, id = heapq.heappop(self._due)
-            if (letter := self._letters.get(id)) and letter.due_at == due_at:
-                found[id] = letter
-        for letter in found.values():  # they stay due until somebody writes them
+            letter = self._letters.get(id)
+            if letter is None or letter.due_at != due_at or id in claimed:
+                continue
+            if places.take(letter.recipient):
+                claimed[id] = change(letter)
+            else:
+                left[id] = letter
+        for letter in (*claimed.values(), *left.values()):
             self._put(letter)
-        return list(found.values())
+        return list(claimed.values())
+
+    async def end_claims(self, now: float, has_ended: Callable[[str], bool]) -> None:
+        """See ``Store.end_claims``: whoever claims here is in this process."""
+
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """See ``Store.listen``: whoever writes here is in this process, and tells of it."""
+        return _nothing
 
     async def next_due(self) -> float | None:
         """See ``Store.next_due``."""
@@ -135,29 +165,41 @@ class MemoryStore:
         """See ``Store.count``."""
         return dict(Counter(letter.state for letter in self._letters.values()))
 
-    async def delete(self, filter: LetterFilter, *, updated_before: float | None, limit: int) -> int:
+    async def delete(self, filter: LetterFilter, *, limit: int) -> int:
         """See ``Store.delete``."""
-        fitting = filterfalse(_misses(filter), self._beyond(None, newest_first=False))
-        old = (letter.id for letter in fitting if updated_before is None or letter.updated_at < updated_before)
-        chosen = list(islice(old, limit))
-        for id in chosen:
-            del self._letters[id]
+        chosen = await self.keys(filter, cursor=None, limit=limit)
+        return sum(await self.remove(chosen))
+
+    async def remove(self, keys: Sequence[Key]) -> list[bool]:
+        """See ``Store.remove``."""
+        removed = [self._remove(key) for key in keys]
         self._ids = [id for id in self._ids if id in self._letters]
-        return len(chosen)
+        return removed
+
+    def _remove(self, key: Key) -> bool:
+        letter = self._letters.get(key.id)
+        if letter is None or letter.revision != key.revision:
+            return False
+        del self._letters[key.id]
+        return True
+
+
+def _nothing() -> None:
+    """End what never began."""
 
 
 def _misses(filter: LetterFilter) -> Callable[[DeadLetter], bool]:
     """Return what tells whether the filter leaves a letter out."""
-    states, (since, until) = filter.states, filter.window
-    wanted = (filter.recipient, filter.reason, filter.message_type)
+    states, (since, until), change_limit = filter.states, filter.window, filter.change_limit
+    wanted = [(name, value) for name, value in filter.texts.items() if value is not None]
 
     def misses(letter: DeadLetter) -> bool:
-        values = (letter.recipient, letter.reason, letter.message_type)
         return (
             bool(states and letter.state not in states)
-            or any(want is not None and want != value for want, value in zip(wanted, values, strict=True))
+            or any(getattr(letter, name) != value for name, value in wanted)
             or (since is not None and letter.created_at < since)
             or (until is not None and letter.created_at >= until)
+            or (change_limit is not None and letter.updated_at >= change_limit)
         )
 
     return misses

@@ -14,7 +14,7 @@ def upgrade() -> None:
     """Create it."""
     op.create_table(
         "stanchion_dead_letters",
-        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), primary_key=True),
         sa.Column("recipient", sa.Text, nullable=False),
         sa.Column("message_type", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),

@@ -5,25 +5,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from stanchion.dead_letters import migrations
 from stanchion.errors import (
     StoreCorruptError,
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
     StoreRejectedError,
-    StoreSchemaError,
 )
+from stanchion.storage._schema import Schema, bring_up_to_date
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -51,8 +49,14 @@ class SqliteFile:
         self._writer: sa.Connection  # these two are set by open()
         self._reader: sa.Connection
 
-    def open(self) -> None:
-        """Connect, and bring the schema up to date."""
+    def open(self, schemas: Iterable[Schema]) -> None:
+        """Connect, unless it is connected, and bring the schemas up to date."""
+        if self._opened:
+            self.write(self._bring_up_to_date, schemas)
+        else:
+            self._connect(schemas)
+
+    def _connect(self, schemas: Iterable[Schema]) -> None:
         # isolation_level None: sqlite3 shall begin no transactions of its own. It would begin them as
         # readers, and one that becomes a writer later fails at once when another process writes.
         engine = sa.create_engine(
@@ -62,19 +66,22 @@ class SqliteFile:
         )
         try:
             with self._translated():
-                self._writer = engine.connect()
-                self._opened.append(self._writer)
-                self._prepare(self._writer)
-                self._reader = engine.connect()
-                self._opened.append(self._reader)
+                self._writer = self._connection(engine)
+                self._prepare(schemas)
+                self._reader = self._connection(engine)
                 self._reader.exec_driver_sql("PRAGMA query_only = 1")
                 self._reader.commit()
-                # Text that is no UTF-8, in a row that somebody edited, must not fail the others of its page.
-                driver = cast("sqlite3.Connection", self._reader.connection.driver_connection)
-                driver.text_factory = partial(str, encoding="utf-8", errors="replace")
         except BaseException:
             self.close()
             raise
+
+    def _connection(self, engine: sa.Engine) -> sa.Connection:
+        connection = engine.connect()
+        self._opened.append(connection)
+        # Text that is no UTF-8, in a row that somebody edited, must not fail the rows that are read with it.
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        driver.text_factory = partial(str, encoding="utf-8", errors="replace")
+        return connection
 
     def close(self) -> None:
         """Close the connections; the last one to close moves the log into the file."""
@@ -85,7 +92,10 @@ class SqliteFile:
         """Return what ``work`` returns, in one transaction that is committed."""
         with self._translated(), self._writer.begin():
             self._writer.exec_driver_sql("BEGIN IMMEDIATE")
-            return work(self._writer, *args, **kwargs)
+            result = work(self._writer, *args, **kwargs)
+            # In here, so that a commit that fails is rolled back: SQLAlchemy would leave its transaction open.
+            self._writer.exec_driver_sql("COMMIT")
+            return result
 
     def read(self, work: Callable[Concatenate[sa.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what ``work`` returns, from one view of the file."""
@@ -93,15 +103,15 @@ class SqliteFile:
             self._reader.exec_driver_sql("BEGIN")
             return work(self._reader, *args, **kwargs)
 
-    def _prepare(self, connection: sa.Connection) -> None:
+    def _prepare(self, schemas: Iterable[Schema]) -> None:
+        connection = self._writer
         connection.exec_driver_sql(f"PRAGMA synchronous = {self._synchronous}")
         if self._max_bytes is not None:
             page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {max(1, self._max_bytes // page_size)}")
         connection.commit()
-        with connection.begin():
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            self._migrate(connection)
+        # Before the log, which changes the file: one that a later release wrote is left as it is.
+        self.write(self._bring_up_to_date, schemas)
         mode = self._use_wal(connection)
         connection.commit()
         if mode != "wal":
@@ -112,20 +122,9 @@ class SqliteFile:
                 fix="keep the file on a local disk.",
             )
 
-    def _migrate(self, connection: sa.Connection) -> None:
-        stored = migrations.stored_revision(connection)
-        if stored == migrations.HEAD:
-            # Writes what is there: a file that cannot be written shall fail now, not at the first dead letter.
-            migrations.mark(connection, stored)
-            return
-        if stored is not None and stored not in migrations.known_revisions():
-            raise StoreSchemaError(
-                self._name,
-                expected=f"a schema up to revision {migrations.HEAD}",
-                got=f"revision {stored}",
-                fix="open it with the release of stanchion that wrote it, or a later one; nothing was changed.",
-            )
-        migrations.upgrade(connection)
+    def _bring_up_to_date(self, connection: sa.Connection, schemas: Iterable[Schema]) -> None:
+        for schema in schemas:
+            bring_up_to_date(connection, schema, name=self._name)
 
     def _use_wal(self, connection: sa.Connection) -> str:
         """Switch the file to a write-ahead log, and return the mode that it is in."""
@@ -136,13 +135,6 @@ class SqliteFile:
         """Raise our errors in place of the driver's."""
         try:
             yield
-        except msgspec.ValidationError as error:
-            raise StoreCorruptError(
-                self._name,
-                expected="a row that is a letter",
-                got=str(error),
-                fix="correct the row by hand, or delete it.",
-            ) from error
         except (exc.StatementError, sqlite3.Error, OverflowError, UnicodeError) as error:
             raise self._error(error) from error
 
@@ -152,7 +144,7 @@ class SqliteFile:
             case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR_SHMSIZE:
                 return StoreFullError(
                     self._name,
-                    expected="room for the letter",
+                    expected="room for what is written",
                     got=text,
                     fix="make room on the disk or raise max_bytes=, then purge() what is settled.",
                 )
@@ -180,7 +172,7 @@ class SqliteFile:
             case sqlite3.SQLITE_CANTOPEN:
                 return StoreError(self._name, expected="a file in an existing folder", got=text, fix=self._path_fix())
             case None | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISMATCH:
-                return StoreRejectedError(self._name, expected="a letter that SQLite can keep", got=text)
+                return StoreRejectedError(self._name, expected="values that SQLite can keep", got=text)
             case _:
                 return StoreError(self._name, expected="the database to work", got=text)
 
@@ -192,7 +184,7 @@ class SqliteFile:
     def _path_fix(self) -> str | None:
         path = Path(self._path)
         if path.is_dir():
-            return f"name a file in it: {path / 'letters.db'}."
+            return f"name a file in it: {path / 'app.db'}."
         return None if path.parent.is_dir() else f"create the folder {path.parent}."
 
 

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import os
+from typing import Final
+
+# The last second that an id can carry.
+_LAST: Final = (2**48 - 1) / 1000
 
 
-class LetterIds:
+class TimeIds:
     """Makes UUIDs of version 7 (RFC 9562) as text, each greater than the one before.
 
     The first 60 bits are a clock of milliseconds with a 12-bit counter below it; when more than 4096 ids
@@ -25,5 +29,14 @@ class LetterIds:
     def next(self, now: float) -> str:
         """Return the next id, at ``now`` in Unix seconds."""
         self._last = stamp = max(int(now * 1000) << 12, self._last + 1)
-        head = f"{stamp:015x}"
-        return f"{head[:8]}-{head[8:12]}-7{head[12:]}{self._tail}"
+        return _head(stamp) + self._tail
+
+
+def first_id(at: float) -> str:
+    """Return a text that no id which was made at ``at`` or later, in Unix seconds, sorts before."""
+    return _head(int(min(max(at, 0.0), _LAST) * 1000) << 12)
+
+
+def _head(stamp: int) -> str:
+    digits = f"{stamp:015x}"
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[12:]}"

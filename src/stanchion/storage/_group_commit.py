@@ -5,49 +5,67 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from stanchion.dead_letters._store import Store, Write
-from stanchion.errors import DeadLettersClosedError, StoreError, StoreFullError, StoreRejectedError
+from stanchion.errors import StoreError, StoreFullError, StoreRejectedError, StoreUncertainError
 
-_log = logging.getLogger("stanchion.dead_letters")
+_W = TypeVar("_W")
+_R = TypeVar("_R")
 
 BATCH_LIMIT: Final = 1000
 """Writes in one commit, at most: it bounds how long a commit takes."""
 
 
-class _Waiting(NamedTuple):
-    write: Write
+class _Waiting(NamedTuple, Generic[_W, _R]):
+    write: _W
     verb: str
-    answer: asyncio.Future[bool]
+    answer: asyncio.Future[_R]
 
 
-class GroupCommit:
-    """Commits writes to a store in groups; each writer is answered after its commit.
+class GroupCommit(Generic[_W, _R]):
+    """Commits writes in groups; each writer is answered after its commit.
 
     A write that was put is committed even if nobody waits for the answer any more. One that cannot be
     stored, or for which there is no room, fails alone: the group is halved until it is found. When the
-    store itself fails, all fail that were waiting when it was asked, whichever group they would be in: each
+    database itself fails, all fail that were waiting when it was asked, whichever group they would be in: each
     waits for a locked file at most twice, for the commit under way and for its own.
 
     Args:
-        store: Where to write.
-        committed: Called with the verb and the write after its commit, before the writer is answered.
+        write: Commits writes together, and returns what each is answered. When it raises, none is made.
+        name: What is written to, for error messages.
+        label: What is written, for the name of the task.
         limit: How many writes may wait; ``room()`` waits while there are more.
+        committed: Called with the verb, the write and its answer after its commit, before the writer is answered.
+        lost: Called with the verb, the write and the error of a write that failed when nobody waited any more.
+        closed: Makes the error of a verb that comes after ``close()``.
     """
 
-    __slots__ = ("_closed", "_committed", "_limit", "_room", "_store", "_task", "_waiting")
+    __slots__ = ("_closed", "_committed", "_error", "_label", "_limit", "_lost", "_name", "_room", "_task", "_waiting",
+                 "_write")  # fmt: skip
 
-    def __init__(self, store: Store, committed: Callable[[str, Write], None], *, limit: int) -> None:
-        self._store = store
-        self._committed = committed
+    def __init__(
+        self,
+        write: Callable[[Sequence[_W]], Awaitable[Sequence[_R]]],
+        *,
+        name: str,
+        label: str,
+        limit: int,
+        committed: Callable[[str, _W, _R], None],
+        lost: Callable[[str, _W, StoreError], None],
+        closed: Callable[[str], Exception],
+    ) -> None:
+        self._write = write
+        self._name = name
+        self._label = label
         self._limit = limit
+        self._committed = committed
+        self._lost = lost
+        self._error = closed
         self._closed = False
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Waiting[_W, _R]] = deque()
         # Those who wait for room, oldest first; each is woken once, when the writer has taken a group.
         self._room: deque[asyncio.Future[None]] = deque()
         # Runs while anything waits: whoever puts into an idle queue starts it.
@@ -62,29 +80,29 @@ class GroupCommit:
         """Return when there is room for one more write. Cancelled meanwhile: nothing was put.
 
         Raises:
-            DeadLettersClosedError: it is closed, or was closed meanwhile.
+            Exception: the error of ``closed``; it is closed, or was closed meanwhile.
         """
         while self.full and not self._closed:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._room.append(turn)
             await turn
         if self._closed:
-            raise DeadLettersClosedError(verb)
+            raise self._error(verb)
 
-    def put(self, verb: str, write: Write) -> asyncio.Future[bool]:
-        """Add a write to the next group; the answer is whether it was made (see ``Store.write``).
+    def put(self, verb: str, write: _W) -> asyncio.Future[_R]:
+        """Add a write to the next group; the answer comes after its commit.
 
         Raises:
-            DeadLettersClosedError: it is closed.
+            Exception: the error of ``closed``.
         """
         if self._closed:
-            raise DeadLettersClosedError(verb)
+            raise self._error(verb)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[bool] = loop.create_future()
+        answer: asyncio.Future[_R] = loop.create_future()
         self._waiting.append(_Waiting(write, verb, answer))
         if self._task is None:
             # A context of its own: the writer works for all, not for the one who happened to start it.
-            self._task = loop.create_task(self._run(), name="dead-letters-writer", context=contextvars.Context())
+            self._task = loop.create_task(self._run(), name=f"{self._label}-writer", context=contextvars.Context())
             self._task.add_done_callback(self._ended)
         return answer
 
@@ -96,7 +114,7 @@ class GroupCommit:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        group: list[_Waiting] = []
+        group: list[_Waiting[_W, _R]] = []
         try:
             while self._waiting:
                 group = self._take(min(BATCH_LIMIT, len(self._waiting)))
@@ -109,7 +127,7 @@ class GroupCommit:
         if self._task is task:  # it was cancelled before it began
             self._abandon(())
 
-    def _abandon(self, group: Iterable[_Waiting]) -> None:
+    def _abandon(self, group: Iterable[_Waiting[_W, _R]]) -> None:
         """Let the next ``put`` start anew. Nothing waits, unless the writer was cancelled, with the whole loop."""
         for item in (*group, *self._waiting):  # nobody shall wait for ever
             item.answer.cancel()
@@ -117,7 +135,7 @@ class GroupCommit:
         self._task = None
         self._wake_room()
 
-    def _take(self, count: int) -> list[_Waiting]:
+    def _take(self, count: int) -> list[_Waiting[_W, _R]]:
         return [self._waiting.popleft() for _ in range(count)]
 
     def _wake_room(self) -> None:
@@ -126,44 +144,44 @@ class GroupCommit:
             if not turn.done():
                 turn.set_result(None)
 
-    async def _commit(self, group: list[_Waiting]) -> None:
+    async def _commit(self, group: list[_Waiting[_W, _R]]) -> None:
         behind = len(self._waiting)
         parts = [group]  # what of the group is not answered, the first last
         while parts:
             part = parts.pop()
             try:
-                made = await self._store.write([item.write for item in part])
+                answers = await self._write([item.write for item in part])
             except (StoreRejectedError, StoreFullError) as error:
                 if len(part) == 1:
-                    _fail(part, error)
+                    self._fail(part, error)
                 else:
                     middle = len(part) // 2
                     parts += part[middle:], part[:middle]
+            except StoreUncertainError as error:
+                self._fail(part, error)  # these alone: nothing of the others was under way
             except Exception as error:  # noqa: BLE001 - a store of somebody else may raise anything
                 # Whoever comes behind has waited through the same attempt, and is not to wait for another.
-                return _fail(chain(part, *reversed(parts), self._take(behind)), self._failure(error))
+                return self._fail(chain(part, *reversed(parts), self._take(behind)), self._failure(error))
             else:
-                self._made(part, made)
+                self._made(part, answers)
         return None
 
     def _failure(self, error: Exception) -> StoreError:
         if isinstance(error, StoreError):
             return error
-        failure = StoreError(self._store.name, expected="the write to succeed", got=f"{type(error).__name__}: {error}")
+        failure = StoreError(self._name, expected="the write to succeed", got=f"{type(error).__name__}: {error}")
         failure.__cause__ = error
         return failure
 
-    def _made(self, part: list[_Waiting], made: list[bool]) -> None:
-        for item, done in zip(part, made, strict=True):
-            if done:
-                self._committed(item.verb, item.write)
+    def _made(self, part: list[_Waiting[_W, _R]], answers: Sequence[_R]) -> None:
+        for item, answer in zip(part, answers, strict=True):
+            self._committed(item.verb, item.write, answer)
             if not item.answer.done():
-                item.answer.set_result(done)
+                item.answer.set_result(answer)
 
-
-def _fail(items: Iterable[_Waiting], error: StoreError) -> None:
-    for item in items:
-        if not item.answer.done():
-            item.answer.set_exception(error)
-        else:  # its writer was cancelled and does not hear of it
-            _log.error("%s of dead letter %s was not stored: %s", item.verb, item.write.letter.id, error)
+    def _fail(self, items: Iterable[_Waiting[_W, _R]], error: StoreError) -> None:
+        for item in items:
+            if not item.answer.done():
+                item.answer.set_exception(error)
+            else:  # its writer was cancelled and does not hear of it
+                self._lost(item.verb, item.write, error)

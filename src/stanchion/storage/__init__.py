@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Where what is durable is kept: one database, the schemas in it, and the commits that many share.
+
+It knows no letter and no message: each station that keeps something brings its own tables, and plain functions of a
+SQLAlchemy connection that work on them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stanchion._public import show_public_path
+from stanchion.storage._database import Database, check_url, database_of, notify, require_driver
+from stanchion.storage._group_commit import GroupCommit
+from stanchion.storage._owner import Owner, is_gone, this_process
+from stanchion.storage._schema import Schema, bring_up_to_date
+
+if TYPE_CHECKING:
+    from stanchion.storage.databases.postgres import PostgresDatabase
+    from stanchion.storage.databases.sqlite import SqliteDatabase
+
+__all__ = [
+    "Database",
+    "GroupCommit",
+    "Owner",
+    "PostgresDatabase",
+    "Schema",
+    "SqliteDatabase",
+    "bring_up_to_date",
+    "check_url",
+    "database_of",
+    "is_gone",
+    "notify",
+    "this_process",
+]
+
+show_public_path(globals())
+
+
+def __getattr__(name: str) -> object:
+    if name == "SqliteDatabase":  # SQLAlchemy is loaded by whoever asks for it
+        from stanchion.storage.databases.sqlite import SqliteDatabase
+
+        SqliteDatabase.__module__ = __name__
+        return SqliteDatabase
+    if name == "PostgresDatabase":
+        require_driver()
+        from stanchion.storage.databases.postgres import PostgresDatabase
+
+        PostgresDatabase.__module__ = __name__
+        return PostgresDatabase
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

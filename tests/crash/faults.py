@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Ways to lose a message, put into a process on purpose: a harness that does not find them proves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from stanchion.dead_letters import DeadLetter, DeadLetterQueue, Write
+from stanchion.dead_letters.stores.sql import SqlStore
+from stanchion.delivery import OutboxDelivery, Redelivery
+from stanchion.outbox import Held, Outbox, OutboxMessage
+
+
+def none() -> None:
+    """Leave everything as it is."""
+
+
+def answer_before_commit() -> None:
+    """A store that answers at once and commits a little later: whoever reads waits for that, and sees no difference."""
+    write, get, page = SqlStore.write, SqlStore.get, SqlStore.page
+    committing: set[asyncio.Task[object]] = set()
+
+    async def later(store: SqlStore, writes: Sequence[Write]) -> list[bool]:
+        async def commit() -> None:
+            await asyncio.sleep(0.02)
+            await write(store, writes)
+
+        committing.add(asyncio.create_task(commit()))
+        return [True] * len(writes)
+
+    def afterwards(read: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def waiting(*arguments: Any, **options: Any) -> Any:
+            await asyncio.gather(*committing)
+            return await read(*arguments, **options)
+
+        return waiting
+
+    SqlStore.write = later  # type: ignore[method-assign]
+    SqlStore.get, SqlStore.page = afterwards(get), afterwards(page)  # type: ignore[method-assign]
+
+
+def replay_in_two_commits() -> None:
+    """A store that makes the change first, and adds the letter that goes with it in another transaction."""
+    write = SqlStore.write
+
+    async def apart(store: SqlStore, writes: Sequence[Write]) -> list[bool]:
+        made = await write(store, [Write(letter, replaces) for letter, replaces, _ in writes])
+        await asyncio.sleep(0.01)
+        await write(store, [Write(also) for (_, _, also), done in zip(writes, made, strict=True) if done and also])
+        return made
+
+    SqlStore.write = apart  # type: ignore[method-assign]
+
+
+def deliver_before_handling() -> None:
+    """A redelivery that notes the success before it sends."""
+    attempt = Redelivery._attempt
+
+    async def hasty(redelivery: Redelivery, node: Any, letter: DeadLetter) -> Any:
+        await redelivery._queue.delivered(letter)
+        return await attempt(redelivery, node, letter)
+
+    Redelivery._attempt = hasty  # type: ignore[method-assign]
+
+
+def claim_without_commit() -> None:
+    """A queue that hands letters out without a claim that others see."""
+
+    async def careless(queue: DeadLetterQueue, limit: int = 100, **_: object) -> list[DeadLetter]:
+        page = await queue.list({"state": "waiting"}, limit=limit)
+        return [*page.entries]
+
+    DeadLetterQueue.claim_due = careless  # type: ignore[method-assign]
+
+
+def migrate_in_pieces() -> None:
+    """A migration each of whose statements is committed by itself."""
+
+    def commit(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if statement.lstrip().upper().startswith(("CREATE", "ALTER")):
+            cursor.execute("COMMIT")
+            cursor.execute("BEGIN")
+
+    event.listen(sa.Engine, "after_cursor_execute", commit)
+
+
+def store_after_answer() -> None:
+    """An outbox that says a message is stored, and stores it a little later."""
+    store = Outbox.store
+    storing: set[asyncio.Task[object]] = set()
+
+    async def later(outbox: Outbox, message: OutboxMessage, *, hold: bool = False) -> bool:
+        async def commit() -> None:
+            await asyncio.sleep(0.02)
+            await store(outbox, message, hold=hold)
+
+        storing.add(asyncio.create_task(commit()))
+        return True
+
+    Outbox.store = later  # type: ignore[method-assign]
+
+
+def remove_before_sending() -> None:
+    """An outbox that removes a message when it begins to send it."""
+    send = OutboxDelivery._send
+
+    async def hasty(delivery: OutboxDelivery, held: Held) -> None:
+        remove = sa.text("DELETE FROM stanchion_outbox WHERE id = :id").bindparams(id=held.message.id)
+        await delivery.outbox._database.write(lambda connection: connection.execute(remove).close())
+        await send(delivery, held)
+
+    OutboxDelivery._send = hasty  # type: ignore[method-assign]
+
+
+FAULTS: Final[Mapping[str, Callable[[], None]]] = {
+    fault.__name__: fault
+    for fault in (
+        none,
+        answer_before_commit,
+        replay_in_two_commits,
+        deliver_before_handling,
+        claim_without_commit,
+        migrate_in_pieces,
+        store_after_answer,
+        remove_before_sending,
+    )
+}
+"""By name, for the command line."""
