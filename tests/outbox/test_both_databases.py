@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import stanchion as st
+from stanchion.kernel import NODE
 from stanchion.outbox import Outbox, _tables
 from stanchion.outbox.migrations import SCHEMA
 from tests.delivery.servers import Log, Recorder
@@ -26,7 +27,7 @@ async def test_message_comes_back_as_it_was_stored(database_url):
         await database.write(
             _tables.insert, [(message, None), *((stored(number), "other") for number in range(2, 200))]
         )
-        assert await database.write(_tables.claim, "me", 10, ()) == ([message], frozenset())
+        assert await database.write(_tables.claim, "me", 10, ()) == ([message], {})
         assert await database.read(_tables.count) == {"server": 199}
 
 
@@ -38,7 +39,7 @@ async def test_claims_leave_out_full_recipients_and_ordered_messages_of_others(d
             _tables.insert, [(stored(0, ordered=True), "another node"), *((one, None) for one in messages)]
         )
         claimed, left = await database.write(_tables.claim, "me", 10, ["full"])
-        assert left == {"server"}
+        assert left == {"server": stored(0).id}
         assert [one.id[-1] for one in claimed] == ["3", "4"]
         await database.write(_tables.give_back, "me", [claimed[0].id])
         await database.write(_tables.give_back, "nobody", [claimed[1].id])
@@ -82,6 +83,29 @@ async def test_two_nodes_keep_the_order_of_ordered_messages(database_url):
     assert log == list(range(100))
 
 
+async def test_two_nodes_that_both_have_ordered_messages_wait_for_neither_for_ever(database_url):
+    log: list[object] = []
+    one, two = (Outbox(database_url, poll=0.05) for _ in range(2))
+    async with with_outbox(one, block_threshold=None) as first:
+        await st.start(Recorder, log, name="server")
+        async with with_outbox(two, block_threshold=None):
+            await st.start(Recorder, log, name="server")
+
+            async def send(sender: str) -> None:
+                for number in range(30):
+                    ack = "processed" if number % 10 == 9 else "stored"
+                    assert await st.send_supervised("server", [sender, number], durable=True, ordered=True, ack=ack)
+
+            async def send_from_the_first() -> None:
+                NODE.set(first)
+                await send("first")
+
+            await asyncio.gather(asyncio.create_task(send_from_the_first()), send("second"))
+            await asyncio.gather(one.wait_empty(), two.wait_empty())
+    for sender in ("first", "second"):
+        assert [message[1] for message in log if message[0] == sender] == list(range(30))
+
+
 async def test_only_one_of_two_nodes_takes_over_from_a_dead_one(database_url):
     await leave_behind(database_url, [stored(number) for number in range(50)], lease=0.2)
     log: list[object] = []
@@ -104,13 +128,13 @@ async def test_owners_beat_and_leave(database_url):
         await database.write(_tables.insert, [(stored(1), "one")])
         await database.write(_tables.leave, "one")
         assert await database.write(_tables.beat, "one") is None
-        assert await database.write(_tables.claim, "two", 10, ()) == ([stored(1)], frozenset())
+        assert await database.write(_tables.claim, "two", 10, ()) == ([stored(1)], {})
 
 
 async def test_owner_that_has_ended_claims_nothing(database_url):
     async with opened(database_url) as database:
         await database.write(_tables.insert, [(stored(1), None)])
-        assert await database.write(_tables.claim, "gone", 10, ()) == ([], frozenset())
+        assert await database.write(_tables.claim, "gone", 10, ()) == ([], {})
 
 
 async def test_only_what_was_noted_as_under_way_was_interrupted_when_its_owner_is_gone(database_url):

@@ -163,7 +163,7 @@ async def test_owner_that_has_lived_on_is_not_taken_over(url):
     async with opened(url) as database:
         await database.write(_tables.beat, f"owner {ELSEWHERE.pid}")
         assert await database.write(_tables.take_over, [(f"owner {ELSEWHERE.pid}", 0)]) == 0
-        assert await database.write(_tables.claim, "me", 10, ()) == ([], frozenset())
+        assert await database.write(_tables.claim, "me", 10, ()) == ([], {})
 
 
 async def test_node_that_was_taken_for_dead_begins_anew_and_loses_nothing(new_node, url, caplog):

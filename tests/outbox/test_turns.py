@@ -25,7 +25,7 @@ def begun(lanes: Lanes) -> list[str]:
 
 def caught_up(concurrency: int = 100, per_recipient: int = 100) -> Lanes:
     lanes = Lanes(concurrency, per_recipient)
-    lanes.caught_up(frozenset())
+    lanes.looked({}, frozenset())
     return lanes
 
 
@@ -72,9 +72,9 @@ def test_what_a_lane_cannot_hold_is_not_taken_and_neither_is_what_comes_after_it
     assert lanes.end(messages[0])  # there is room to claim
     assert not lanes.takes(messages[3])
     assert lanes.takes(stored(9, recipient="other"))
-    lanes.caught_up(frozenset({"server"}))
+    lanes.looked({}, frozenset({"server"}))
     assert not lanes.takes(messages[3])
-    lanes.caught_up(frozenset())
+    lanes.looked({}, frozenset())
     assert lanes.takes(messages[3])
 
 
@@ -101,11 +101,46 @@ def test_ordered_message_waits_for_older_ones_that_are_not_claimed_yet():
     lanes.add([waited_for])
     assert begun(lanes) == []
     lanes.add([stored(1, ordered=True)], claimed=True)
+    lanes.looked({"server": stored(3).id}, None)
     assert begun(lanes) == ["1"]
     lanes.end(stored(1, ordered=True))
     assert begun(lanes) == []
-    lanes.caught_up(frozenset())
+    lanes.looked({}, frozenset())
     assert begun(lanes) == ["5"]
+
+
+def test_ordered_message_overtakes_none_that_another_node_has():
+    lanes = caught_up()
+    lanes.add([stored(1, ordered=True), stored(5, ordered=True)])
+    lanes.looked({"server": stored(3).id}, frozenset())
+    assert not lanes.takes(stored(6, ordered=True))
+    assert lanes.takes(stored(7))
+    assert begun(lanes) == ["1"]
+    lanes.end(stored(1, ordered=True))
+    assert begun(lanes) == []
+    assert not lanes.takes(stored(8, recipient="server", ordered=True))
+    lanes.looked({}, frozenset())
+    assert begun(lanes) == ["5"]
+
+
+def test_ordered_message_waits_for_one_that_stays_in_the_database():
+    lanes = caught_up()
+    lanes.add([stored(1, ordered=True)])
+    lanes.fall_behind(stored(2, ordered=True))
+    lanes.fall_behind(stored(3, ordered=True))
+    lanes.add([stored(4, ordered=True)])  # somebody waits for its end
+    assert begun(lanes) == ["1"]
+    lanes.end(stored(1, ordered=True))
+    assert begun(lanes) == []
+
+
+def test_lane_that_is_made_later_waits_for_what_others_have():
+    lanes = Lanes(10, 10)
+    lanes.looked({"server": stored(3).id}, frozenset())
+    lanes.add([stored(2, ordered=True), stored(4, ordered=True)])
+    assert begun(lanes) == ["2"]
+    lanes.end(stored(2, ordered=True))
+    assert begun(lanes) == []
 
 
 def test_full_lane_claims_what_it_waits_for(monkeypatch):
@@ -115,6 +150,7 @@ def test_full_lane_claims_what_it_waits_for(monkeypatch):
     lanes.add([stored(5, ordered=True), stored(6, ordered=True)])
     assert (lanes.full, lanes.room) == (frozenset(), 1)
     lanes.add([stored(1, ordered=True)], claimed=True)
+    lanes.looked({"server": stored(3).id}, None)
     assert (lanes.full, lanes.room) == ({"server"}, 0)
 
 
@@ -135,7 +171,7 @@ def test_what_is_not_ours_any_more_is_forgotten_but_for_what_is_under_way():
     lanes.clear()
     assert (lanes.held, lanes.under_way) == (1, 1)
     lanes.end(stored(1))
-    lanes.caught_up(frozenset())
+    lanes.looked({}, frozenset())
     assert (begun(lanes), lanes.held) == ([], 0)
 
 

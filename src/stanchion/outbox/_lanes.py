@@ -9,7 +9,7 @@ without an owner, until there is room: then the lane is behind, and what is stor
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from stanchion.outbox._message import OutboxMessage
@@ -40,16 +40,17 @@ class Held(NamedTuple):
 class _Lane:
     """The messages of one recipient, ordered ones or the others."""
 
-    __slots__ = ("behind", "claimed_to", "key", "limit", "under_way", "waiting")
+    __slots__ = ("before", "behind", "key", "limit", "under_way", "waiting")
 
-    def __init__(self, key: tuple[str, bool], limit: int, *, behind: bool) -> None:
+    def __init__(self, key: tuple[str, bool], limit: int, *, behind: bool, before: str | None) -> None:
         self.key = key  # the recipient, and whether it is the lane of its ordered messages
         self.limit = limit  # how many may be under way at once
         self.under_way = 0
         self.waiting: list[Held] = []  # a heap: the lowest id first
-        # Whether the database may have messages for it that nobody owns. Those with an id up to `claimed_to` are here.
+        # Whether the database may have messages for it that nobody owns; what comes then joins the end of those.
         self.behind = behind
-        self.claimed_to = ""
+        # The oldest ordered message that is not ours, which none of ours may overtake; None when all may be sent.
+        self.before = before
 
     @property
     def held(self) -> int:
@@ -64,8 +65,7 @@ class _Lane:
     def can_begin(self) -> bool:
         if not self.waiting or self.under_way >= self.limit:
             return False
-        first = self.waiting[0].message
-        return not (first.ordered and self.behind and first.id > self.claimed_to)
+        return self.before is None or self.waiting[0].message.id < self.before
 
 
 class Lanes:
@@ -88,6 +88,8 @@ class Lanes:
         # For whom the database may have messages that nobody owns, beside those of lanes that are behind; None for
         # everybody: what the nodes before this one left is not all claimed yet.
         self._left: frozenset[str] | None = None
+        # The oldest ordered message of each recipient that is not ours.
+        self._oldest: Mapping[str, str] = {}
 
     def takes(self, message: OutboxMessage, more: int = 0) -> bool:
         """Return whether a new message can be held, beside ``more`` for the same lane."""
@@ -95,12 +97,15 @@ class Lanes:
             return False
         lane = self._lanes.get((message.recipient, message.ordered))
         if lane is None:
-            return more < LANE_LIMIT and not (message.ordered and self._may_be_left(message.recipient))
+            return more < LANE_LIMIT and not (message.ordered and self._is_behind(message.recipient))
         return not lane.behind and lane.held + more < LANE_LIMIT
 
     def fall_behind(self, message: OutboxMessage) -> None:
         """Take note that a message stays in the database."""
-        self._lane(message).behind = True
+        lane = self._lane(message)
+        lane.behind = True
+        if message.ordered and lane.before is None:
+            lane.before = message.id
 
     def add(self, messages: Iterable[OutboxMessage], *, claimed: bool = False) -> None:
         """Hold messages of ours."""
@@ -108,20 +113,28 @@ class Lanes:
             lane = self._lane(message)
             heapq.heappush(lane.waiting, Held(message, claimed))
             self.held += 1
-            if claimed and message.id > lane.claimed_to:
-                lane.claimed_to = message.id
             self._take_turn(lane)
 
-    def caught_up(self, left: frozenset[str]) -> None:
-        """Take note that nothing without an owner is left in the database, but for these recipients."""
-        self._left = left
+    def looked(self, oldest: Mapping[str, str], left: frozenset[str] | None) -> None:
+        """Take note of what the database has that is not ours.
+
+        Args:
+            oldest: The oldest ordered message of each recipient.
+            left: The recipients of others that nobody owns; None for everybody.
+        """
+        self._oldest, self._left = oldest, left
         for lane in list(self._lanes.values()):
-            lane.behind = lane.key[0] in left
+            recipient, ordered = lane.key
+            if ordered:
+                lane.before = oldest.get(recipient)
+            if left is not None:
+                lane.behind = recipient in left or (ordered and recipient in oldest)
             self._take_turn(lane)
             self._forget(lane)
 
-    def _may_be_left(self, recipient: str) -> bool:
-        return self._left is None or recipient in self._left
+    def _is_behind(self, recipient: str) -> bool:
+        """Return whether the lane of a recipient's ordered messages is behind when it is made."""
+        return self._left is None or recipient in self._left or recipient in self._oldest
 
     @property
     def room(self) -> int:
@@ -165,21 +178,24 @@ class Lanes:
 
     def clear(self) -> None:
         """Forget what is not under way: it is not ours any more."""
-        self._left = None
+        self._oldest, self._left = {}, None
         for lane in list(self._lanes.values()):
             self.held -= len(lane.waiting)
             lane.waiting.clear()
             lane.behind = True
-            lane.claimed_to = ""
+            lane.before = "" if lane.key[1] else None
         self._turns.clear()
 
     def _lane(self, message: OutboxMessage) -> _Lane:
         key = message.recipient, message.ordered
         lane = self._lanes.get(key)
         if lane is None:
-            limit = 1 if message.ordered else self._per_recipient
-            behind = message.ordered and self._may_be_left(message.recipient)
-            lane = self._lanes[key] = _Lane(key, limit, behind=behind)
+            if not message.ordered:
+                lane = _Lane(key, self._per_recipient, behind=False, before=None)
+            else:
+                before = "" if self._left is None else self._oldest.get(message.recipient)
+                lane = _Lane(key, 1, behind=self._is_behind(message.recipient), before=before)
+            self._lanes[key] = lane
         return lane
 
     def _take_turn(self, lane: _Lane) -> None:

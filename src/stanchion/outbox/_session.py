@@ -323,12 +323,11 @@ class Session:
         if limit:
             full = self.lanes.full
             self._unsure = True
-            found, elsewhere = await self._database.write(_tables.claim, self._owner, limit, full)
+            found, oldest = await self._database.write(_tables.claim, self._owner, limit, full)
             self._unsure = False
             self._hold(found, claimed=True)
-            if len(found) < limit:
-                self.lanes.caught_up(full | elsewhere)
-            else:
+            self.lanes.looked(oldest, full if len(found) < limit else None)
+            if len(found) == limit:
                 self.wake.set()
 
     async def _beat(self) -> None:

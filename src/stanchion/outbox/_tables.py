@@ -137,7 +137,7 @@ def _insert_text(rows: int, numbered: bool) -> str:
 
 def claim(
     connection: sa.Connection, owner: str, limit: int, full: Collection[str]
-) -> tuple[list[OutboxMessage], frozenset[str]]:
+) -> tuple[list[OutboxMessage], dict[str, str]]:
     """Take up to ``limit`` messages that have no owner, the oldest first; none for an owner that has ended.
 
     Args:
@@ -147,12 +147,17 @@ def claim(
         full: The recipients whose messages are not wanted now.
 
     Returns:
-        What was taken; and the recipients with ordered messages that were not, for another owner has some of theirs.
+        What was taken; and, by its recipient, the oldest ordered message that is not this owner's. It may be one that this
+        owner's node has stored, and whoever has it, no later one may overtake it.
     """
     one_at_a_time(connection)
     other = messages.alias()
     elsewhere = sa.exists().where(
-        other.c.recipient == _m.recipient, other.c.ordered, other.c.owner.is_not(None), other.c.owner != owner
+        other.c.recipient == _m.recipient,
+        other.c.ordered,
+        other.c.id < _m.id,
+        other.c.owner.is_not(None),
+        other.c.owner != owner,
     )
     free = sa.select(_m.id).where(_m.owner.is_(None), sa.not_(sa.and_(_m.ordered, elsewhere)))
     if full:
@@ -160,8 +165,10 @@ def claim(
     alive = sa.exists().where(_o.id == owner)
     taken = messages.update().where(_m.id.in_(free.order_by(_m.id).limit(limit)), alive).values(owner=owner)
     rows = connection.execute(taken.returning(*_FIELDS)).all()
-    left = connection.execute(sa.select(_m.recipient).where(_m.owner.is_(None), _m.ordered, elsewhere).distinct())
-    return sorted(OutboxMessage(*row) for row in rows), frozenset(left.scalars())
+    others = sa.or_(_m.owner.is_(None), _m.owner != owner)
+    query = sa.select(_m.recipient, sa.func.min(_m.id)).where(_m.ordered, others).group_by(_m.recipient)
+    oldest = {recipient: id for recipient, id in connection.execute(query)}  # noqa: C416 - a Row is no tuple to mypy
+    return sorted(OutboxMessage(*row) for row in rows), oldest
 
 
 def give_back(connection: sa.Connection, owner: str, ids: Collection[str]) -> None:
