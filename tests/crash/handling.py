@@ -32,9 +32,7 @@ class Recipient(st.GenServer):
 class Handling:
     """Follows each message from hand to hand, entry by entry.
 
-    Args:
-        outlives_holder: Whether what a process had in hand is nobody else's until the next round, though it has died; if
-            not, anybody may have it from then on.
+    What a process has in hand is nobody else's until it dies; then anybody may have it, at once.
 
     Attributes:
         handled: How many times each message was handled.
@@ -42,8 +40,7 @@ class Handling:
         problems: What must not have happened.
     """
 
-    def __init__(self, *, outlives_holder: bool) -> None:
-        self._outlives_holder = outlives_holder
+    def __init__(self) -> None:
         self._holders: dict[int, int] = {}
         self._dead: set[int] = set()
         self._done: set[int] = set()
@@ -79,7 +76,7 @@ class Handling:
         if number in self._done:
             self.problems.append(f"message {number}: handled again after it was reported as delivered")
         holder = self._holders.get(number)
-        if holder is not None and (self._outlives_holder or holder not in self._dead):
+        if holder is not None and holder not in self._dead:
             self.problems.append(f"message {number}: process {life} has it while process {holder} does")
         self._holders[number] = life
 

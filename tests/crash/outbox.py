@@ -236,8 +236,7 @@ class History:
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        # Who finds a process dead may send at once what that had in hand.
-        self._handling = Handling(outlives_holder=False)
+        self._handling = Handling()
         self._under_way: set[int] = set()
         # Those that must be somewhere, each with its id where a caller was told.
         self._promised: dict[int, str | None] = {}

@@ -131,8 +131,7 @@ class History:
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        # A claim ends an hour later, which is in the next round.
-        self._handling = Handling(outlives_holder=True)
+        self._handling = Handling()
         self._adding: set[int] = set()
         self._numbers: dict[str, int] = {}
         # The ids of letters that were reported as delivered; that may come before the adding is.

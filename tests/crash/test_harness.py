@@ -134,8 +134,8 @@ def test_ledger_objects_to_what_a_kill_must_not_leave(
 # --- handling ------------------------------------------------------------------------------------
 
 
-def handling(*entries: Entry, outlives_holder: bool = False) -> Handling:
-    found = Handling(outlives_holder=outlives_holder)
+def handling(*entries: Entry) -> Handling:
+    found = Handling()
     for entry in entries:
         found.take(entry)
     return found
@@ -150,17 +150,12 @@ def test_message_may_be_handled_by_another_process_when_the_first_refused_it_or_
     assert handling(BEGIN, Entry(1, "refused", 5), OTHER).problems == []
     again = handling(BEGIN, END, DEATH, OTHER, Entry(2, "handled", 5))
     assert (again.problems, again.duplicates, again.order) == ([], 1, [5])
-    assert handling(BEGIN, DEATH, Entry(0, "round"), OTHER, outlives_holder=True).problems == []
+    assert handling(BEGIN, Entry(0, "round"), OTHER).problems == []
 
 
-@pytest.mark.parametrize(
-    ("entries", "outlives_holder"),
-    [((BEGIN, OTHER), False), ((BEGIN, END, OTHER), False), ((BEGIN, DEATH, OTHER), True)],
-)
-def test_message_must_not_be_in_the_hands_of_two(entries: tuple[Entry, ...], outlives_holder: bool) -> None:
-    assert handling(*entries, outlives_holder=outlives_holder).problems == [
-        "message 5: process 2 has it while process 1 does"
-    ]
+@pytest.mark.parametrize("entries", [(BEGIN, OTHER), (BEGIN, END, OTHER)])
+def test_message_must_not_be_in_the_hands_of_two(entries: tuple[Entry, ...]) -> None:
+    assert handling(*entries).problems == ["message 5: process 2 has it while process 1 does"]
 
 
 def test_message_must_not_be_reported_as_delivered_before_it_is_handled_nor_be_handled_after_that() -> None:
