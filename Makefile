@@ -8,8 +8,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CODE   := $(wildcard src tests examples bench docs)
 
 # These must be covered to the last line and branch.
-COVERED := kernel server state_machine registry supervisor application storage breakers dead_letters outbox \
-  delivery testing
+COVERED := timeouts kernel server state_machine registry supervisor monitors application storage breakers \
+  dead_letters outbox delivery testing
 comma   := ,
 space   := $(subst ,, )
 

@@ -45,6 +45,28 @@ BUDGETS: Final = {
         Budget(
             "send_supervised, 100 senders, attached", "1/s", "ratio", "more", 0.3, 0.5, "Queue and Future, 100 callers"
         ),
+        Budget("call, 1 caller, rules and a deadline", "1/s", "ratio", "more", 0.6, 1.0, "Queue and Future, 1 caller"),
+        Budget(
+            "call, 100 callers, rules and a deadline", "1/s", "ratio", "more", 0.4, 0.8, "Queue and Future, 100 callers"
+        ),
+        Budget(
+            "send_supervised, 1 sender, rules and a deadline",
+            "1/s",
+            "ratio",
+            "more",
+            0.45,
+            0.6,
+            "Queue and Future, 1 caller",
+        ),
+        Budget(
+            "send_supervised, 100 senders, rules and a deadline",
+            "1/s",
+            "ratio",
+            "more",
+            0.3,
+            0.5,
+            "Queue and Future, 100 callers",
+        ),
         Budget("telemetry, nobody attached", "%", "value", "less", 3.0, 1.0, ""),
         Budget("spawn and stop, plain", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
         Budget("start and stop, GenServer", "1/s", "ratio", "more", 0.4, 0.6, "task and Queue"),
@@ -62,6 +84,9 @@ BUDGETS: Final = {
         Budget("outbox on PostgreSQL, 500 producers", "1/s", "ratio", "more", 0.3, 0.5, "asyncpg, batches of 500"),
         Budget("dead letters stored", "1/s", "ratio", "more", 0.4, 0.7, "sqlite3, batches of 100"),
         Budget("retry pass, 100 of 100,000 due", "ms", "ratio", "less", 2.0, 1.2, "100 of 100 due"),
+        Budget("kept of 1,000,000 monitors that ended", "B", "value", "less", 1.0, 0.1, ""),
+        Budget("kept of 1,000,000 owners that died", "B", "value", "less", 1.0, 0.1, ""),
+        Budget("kept of 1,000,000 targets that died", "B", "value", "less", 1.0, 0.1, ""),
         Budget("list the newest, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
         Budget("list by state, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),
         Budget("list by recipient, 100 of 1,000,000", "ms", "ratio", "less", 2.0, 1.2, "100 of 1,000"),

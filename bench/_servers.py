@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from stanchion.server import GenServer, Sender
+from stanchion.timeouts import TimeoutPolicy
 
 
 class Counter(GenServer):
@@ -24,3 +25,16 @@ class Counter(GenServer):
 
 class Idle(GenServer):
     """Does nothing."""
+
+
+def rules() -> TimeoutPolicy:
+    """Return a policy with rules of each kind, one of which is for ``Counter``."""
+    return TimeoutPolicy(
+        5.0,
+        services={Counter: 4.0, Idle: 3.0, "inventory": 2.0},
+        operations={"inventory.reserve": 1.0, "bench.Reserve": 1.5},
+        patterns={"cache_lookup.*": 0.5, "report.**": 60.0},
+        factor=2.0,
+        minimum=0.1,
+        maximum=120.0,
+    )

@@ -11,6 +11,7 @@ from bench import (
     calls,
     casts,
     dead_letters,
+    flat_memory,
     idle,
     imports,
     many_letters,
@@ -33,6 +34,10 @@ SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]]
     "send_supervised, 100 senders": partial(sends.measure, senders=100),
     "send_supervised, 1 sender, attached": partial(sends.measure, senders=1, attached=EVENTS),
     "send_supervised, 100 senders, attached": partial(sends.measure, senders=100, attached=EVENTS),
+    "call, 1 caller, rules and a deadline": partial(calls.measure_bounded, callers=1),
+    "call, 100 callers, rules and a deadline": partial(calls.measure_bounded, callers=100),
+    "send_supervised, 1 sender, rules and a deadline": partial(sends.measure_bounded, senders=1),
+    "send_supervised, 100 senders, rules and a deadline": partial(sends.measure_bounded, senders=100),
     "telemetry, nobody attached": telemetry.measure,
     "spawn and stop, plain": processes.measure_plain,
     "start and stop, GenServer": processes.measure_servers,
@@ -50,11 +55,14 @@ SUBJECTS: Final[dict[str, Callable[[Plan], Coroutine[object, object, Figures]]]]
     "outbox on PostgreSQL, 500 producers": partial(outbox.measure_on_postgres, producers=500),
     "dead letters stored": dead_letters.measure,
     "retry pass, 100 of 100,000 due": retry_pass.measure,
+    "kept of 1,000,000 monitors that ended": partial(flat_memory.measure, kind="pairs"),
+    "kept of 1,000,000 owners that died": partial(flat_memory.measure, kind="owner deaths"),
+    "kept of 1,000,000 targets that died": partial(flat_memory.measure, kind="target deaths"),
     **{name: partial(many_letters.measure, work=work) for name, work in many_letters.WORK.items()},
     "import stanchion": imports.measure,
 }
 
-ONCE: Final = {*many_letters.WORK, "import stanchion"}
+ONCE: Final = {*many_letters.WORK, *(name for name in SUBJECTS if name.startswith("kept of")), "import stanchion"}
 """What has little or nothing to do with event loops, and is measured once, on the first one."""
 
 ON_POSTGRES: Final = {name for name in SUBJECTS if "PostgreSQL" in name}

@@ -45,14 +45,15 @@ async def _grow(kind: str, count: int) -> float:
         # What is made once is there before the count begins, and the pages that it freed are not in the way.
         warm_up = await starter(100)
         gc.collect()
-        before = _resident()
+        before = resident()
         started = await starter(count)
-        grown = _resident() - before
+        grown = resident() - before
         del warm_up, started
     return grown / count
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Return the bytes of memory that this Python has, as the operating system sees it."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -31,7 +31,7 @@ _PARTS: Final = {
     "bench/calls.py": "the caller's own loop",
     "bench/_servers.py": "the handler",
     "server/_call.py": "call() and its reply token",
-    "kernel/_deadlines.py": "the deadline of the call",
+    "kernel/_timer_wheel.py": "the deadline of the call",
     "server/_loop.py": "the server's loop",
     "kernel/_mailbox.py": "the mailbox",
 }

@@ -9,10 +9,10 @@ from time import perf_counter
 
 from bench import _floors
 from bench._measure import Figures, Plan, in_turns
-from bench._servers import Counter
+from bench._servers import Counter, rules
 from stanchion import Node
 from stanchion.delivery import send_supervised
-from stanchion.kernel import Pid
+from stanchion.kernel import Pid, deadline
 from stanchion.server import start
 from stanchion.telemetry import Event
 
@@ -27,6 +27,19 @@ async def measure(plan: Plan, senders: int, attached: Collection[Event] = ()) ->
         return await in_turns(
             lambda: _floors.round_trips(trips, senders), lambda: sends(counter, trips, senders), plan.rounds
         )
+
+
+async def measure_bounded(plan: Plan, senders: int) -> Figures:
+    """Measure the same under a policy with rules of each kind, and inside a deadline that each message carries on."""
+    trips = plan.count(20_000)
+
+    async def bounded() -> float:
+        async with deadline(600):
+            return await sends(counter, trips, senders)
+
+    async with Node(timeouts=rules()):
+        counter = await start(Counter)
+        return await in_turns(lambda: _floors.round_trips(trips, senders), bounded, plan.rounds)
 
 
 async def sends(counter: Pid, trips: int, senders: int) -> float:

@@ -6,11 +6,13 @@ The way of a message through the package, from top to bottom:
     errors.py        every error, in one tree
     messages.py      messages that can be stored: types, versions, upgrades
     telemetry/       what happens is told here: named events, attach and detach
+    timeouts/        how long: the policy that gives every wait its limit
     kernel/          who exists: processes, mailboxes, links, monitors, exit signals, names, the node
     server/          who handles it: GenServer, call, cast, reply
     state_machine/   who handles it, when that depends on what came before: StateMachine
     registry/        finding processes by more than a name: Registry, ProcessGroups
     supervisor/      who restarts it: child_spec, strategies, dynamic and task supervisors
+    monitors/        who watches whom, and who owns what: blocks and groups, leaks, the audit
     application/     what runs: trees with a name and a configuration, run
     storage/         where what is durable is kept: SQLite or PostgreSQL, schemas, commits
     breakers/        when not to try: circuit breakers
@@ -63,6 +65,7 @@ from stanchion.kernel import (
     TimerRef,
     Via,
     cancel_timer,
+    deadline,
     demonitor,
     exit,
     link,
@@ -70,6 +73,7 @@ from stanchion.kernel import (
     read_timer,
     receive,
     register,
+    remaining,
     self_pid,
     send_after,
     spawn,
@@ -85,7 +89,6 @@ from stanchion.registry import ProcessGroups, Registry
 from stanchion.server import (
     IGNORE,
     NO_REPLY,
-    POLICY,
     TIMEOUT,
     UNHANDLED,
     Continue,
@@ -119,11 +122,13 @@ from stanchion.supervisor import (
     child_spec,
     supervisor_spec,
 )
+from stanchion.timeouts import POLICY, TimeoutPolicy
 
 if TYPE_CHECKING:
     from stanchion.application import Application, run
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
     from stanchion.messages import Call, Message
+    from stanchion.monitors import TrackedMonitors, monitor_group, monitoring
     from stanchion.outbox import Outbox
     from stanchion.state_machine import StateMachine
 
@@ -185,7 +190,9 @@ __all__ = [
     "TaskResult",
     "TaskSupervisor",
     "Timeout",
+    "TimeoutPolicy",
     "TimerRef",
+    "TrackedMonitors",
     "Via",
     "abcast",
     "broadcast_supervised",
@@ -194,15 +201,19 @@ __all__ = [
     "cast",
     "child_spec",
     "credits",
+    "deadline",
     "demonitor",
     "exit",
     "link",
     "message_info",
     "monitor",
+    "monitor_group",
+    "monitoring",
     "multi_call",
     "read_timer",
     "receive",
     "register",
+    "remaining",
     "reply",
     "run",
     "self_pid",
@@ -233,6 +244,9 @@ _LAZY = {
     "Message": "stanchion.messages",
     "Outbox": "stanchion.outbox",
     "StateMachine": "stanchion.state_machine",
+    "TrackedMonitors": "stanchion.monitors",
+    "monitor_group": "stanchion.monitors",
+    "monitoring": "stanchion.monitors",
     "run": "stanchion.application",
 }
 

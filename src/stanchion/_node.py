@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stanchion import kernel
-from stanchion._validate import Seconds, cut
+from stanchion._validate import Seconds, cut, seconds, seconds_or_none
 from stanchion.breakers import BreakerPolicy, Breakers, breakers_of
-from stanchion.errors import InvalidOptionError
+from stanchion.errors import InvalidOptionError, NodeStateError
 from stanchion.kernel import DEFAULT_DEDUP, Clock, DedupWindow, Service
+from stanchion.timeouts import TimeoutPolicy
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetterQueue
+    from stanchion.monitors import LeakChecker, MonitorManager, NodeAudit
     from stanchion.outbox import Outbox
     from stanchion.storage import Database
 
@@ -44,10 +46,11 @@ class Node(kernel.Node):
         redeliver: bool = True,
         remember_keys: Seconds | None = None,
         clock: Clock | None = None,
-        call_timeout: Seconds = 5.0,
+        timeouts: TimeoutPolicy | Seconds = 5.0,
         shutdown_timeout: Seconds | None = 30.0,
         exit_grace: Seconds = 5.0,
         block_threshold: Seconds | None = 0.25,
+        leak_check: Seconds | None = 60.0,
         seed: int | None = None,
         dedup: DedupWindow = DEFAULT_DEDUP,
         breaker: BreakerPolicy | None = None,
@@ -67,12 +70,15 @@ class Node(kernel.Node):
                 supervised send to a lasting address whose key it knows is confirmed, and not sent. None, the default,
                 keeps none: a receiver knows what it has handled itself, until it is restarted.
             clock: Where to read the time; None for the machine's clock.
-            call_timeout: Seconds a call or a supervised send waits where the caller gives no timeout.
+            timeouts: How long a wait may last where the code gives no timeout: a ``TimeoutPolicy``, or the seconds of one
+                that has the same for all.
             shutdown_timeout: Seconds that each process started outside of processes has to stop when the node is
                 left; then it is killed with all beneath it. None waits as long as it takes; 0 kills at once.
             exit_grace: Seconds that a process's task has to end after an exit signal; then the process is declared
                 dead, and reported.
             block_threshold: Seconds that a handler may block the event loop before it is reported; None reports none.
+            leak_check: How often, in seconds, to look for leaked monitors: those that it finds are an event and a warning
+                in the log. None for never.
             seed: The seed of the jitter, to have the same delays again; None for another one each time.
             dedup: How many handled messages each process remembers, so that a repeated one is not handled again.
             breaker: When the circuit breaker opens that each recipient of supervised sends then has; None, the default,
@@ -86,7 +92,7 @@ class Node(kernel.Node):
         super().__init__(
             name,
             clock=clock,
-            call_timeout=call_timeout,
+            timeouts=timeouts,
             shutdown_timeout=shutdown_timeout,
             exit_grace=exit_grace,
             block_threshold=block_threshold,
@@ -96,11 +102,73 @@ class Node(kernel.Node):
         )
         if breaker is not None:
             self.breaker_table = Breakers(self, breaker)
+        self._leak_check_every = None if leak_check is None else seconds("Node(leak_check)", leak_check)
+        if self._leak_check_every == 0:
+            raise InvalidOptionError(
+                "Node(leak_check)", expected="seconds > 0", got="0", fix="pass None to look for no leaks."
+            )
+        # Made at the first monitor, for which its code is loaded.
+        self._leak_checker: LeakChecker | None = None
+
+    @property
+    def monitors(self) -> MonitorManager:
+        """The monitors of the node: who watches whom, and what of it looks leaked."""
+        from stanchion.monitors import MonitorManager
+
+        return MonitorManager(self)
+
+    @property
+    def leak_check(self) -> LeakChecker | None:
+        """What looks for leaked monitors; None when nobody does."""
+        if self._leak_checker is None and self._leak_check_every is not None:
+            from stanchion.monitors import LeakChecker
+
+            self._leak_checker = LeakChecker(self, self._leak_check_every)
+        return self._leak_checker
 
     @property
     def breakers(self) -> Breakers:
         """The circuit breakers of the node: those added by name, and those of its recipients."""
         return breakers_of(self)
+
+    def audit(self, *, owed_for: Seconds | None = 60.0) -> NodeAudit:
+        """Return everything that the node's processes own at this moment, by owner, and what of it looks leaked.
+
+        That is monitors, links, timers, keys of registries, memberships, monitors of groups, replies that are owed, and
+        tasks that were made in a process. What was made in the node's block outside of processes is the node's. Look at
+        ``leaks`` in a test or after a drill, and at all of it where memory grows. For monitors alone, and for a check
+        that runs by itself, see ``monitors``.
+
+        It looks at all processes and at all tasks of the loop in one step, so that a node of 100,000 processes stands
+        still for about a second. The running task is left out.
+
+        Args:
+            owed_for: Seconds after which a reply that a server owes looks forgotten; None for never.
+
+        Raises:
+            NodeStateError: the node was not entered yet.
+            InvalidOptionError: ``owed_for`` is wrong.
+
+        Example:
+            >>> import asyncio
+            >>> import stanchion as st
+            >>> async def forgetful():
+            ...     st.send_after(st.spawn(asyncio.sleep, 0), "too late", 60)
+            ...     await asyncio.sleep(60)
+            >>> async def main():
+            ...     async with st.Node(shutdown_timeout=0) as node:
+            ...         st.spawn(forgetful)
+            ...         await asyncio.sleep(0.01)
+            ...         return node.audit().leaks[0].kind
+            >>> asyncio.run(main())
+            'target_gone'
+        """
+        limit = seconds_or_none("Node.audit(owed_for)", owed_for)
+        if self.state == "new":
+            raise NodeStateError(self.name, operation="audit()", expected="a node that was entered", got="new")
+        from stanchion.monitors import audit
+
+        return audit(self, limit)
 
     @property
     def dead_letters(self) -> DeadLetterQueue:

@@ -3,7 +3,9 @@
 
     StanchionError
     ├── InvalidOptionError (also ValueError)   an argument or option is wrong
-    │   └── ApplicationConfigError             the configuration of an application is wrong
+    │   └── ConfigError                        what is configured, by a file or the environment, is wrong
+    │       ├── ApplicationConfigError         the configuration of an application is
+    │       └── TimeoutsConfigError            the configuration of a timeout policy is
     ├── NoNodeError, NotInProcessError         the code runs outside of a node, or of a process
     ├── ReceiveError                           somebody else reads the process's mailbox
     ├── NodeStateError                         the node is not, or no longer, in the state that it takes
@@ -17,6 +19,7 @@
     │   └── UnhandledRequestError              the server has no clause for this request
     ├── StopTimeoutError (also TimeoutError)   a process did not end in time after stop()
     ├── StopExitError                          a process crashed or was killed instead of ending as stop() asked
+    ├── DeadlineExceededError (also TimeoutError) the time of a block was up
     ├── BadReturnError                         a callback returned what its contract does not allow
     ├── CallbackFailedError                    a function that was to run in a server raised; the server goes on
     ├── StartError                             a process did not start: init raised, hung, or stopped
@@ -58,7 +61,7 @@ Each class builds its wording in one place, from the fields that it carries.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import BulkResult
@@ -83,10 +86,12 @@ __all__ = [
     "ChildStartError",
     "ChildStateError",
     "CircuitOpenError",
+    "ConfigError",
     "DeadLetterError",
     "DeadLetterNotFoundError",
     "DeadLetterStateError",
     "DeadLettersClosedError",
+    "DeadlineExceededError",
     "DeliveryError",
     "InvalidOptionError",
     "KeyTakenError",
@@ -116,6 +121,7 @@ __all__ = [
     "TaskOwnerError",
     "TaskStateError",
     "TaskTimeoutError",
+    "TimeoutsConfigError",
     "UnhandledRequestError",
 ]
 
@@ -146,8 +152,8 @@ class InvalidOptionError(StanchionError, ValueError):
         self.fix = fix
 
 
-class ApplicationConfigError(InvalidOptionError):
-    """The configuration of an application is wrong; nothing was started.
+class ConfigError(InvalidOptionError):
+    """What is configured, by a file or the environment, is wrong.
 
     Attributes:
         source: Where the mistake is: the file, ``"config"`` for a mapping, or the environment variable.
@@ -160,6 +166,14 @@ class ApplicationConfigError(InvalidOptionError):
         super().__init__(subject, expected=expected, got=got, fix=fix)
         self.source = source
         self.key = key
+
+
+class ApplicationConfigError(ConfigError):
+    """The configuration of an application is wrong; nothing was started."""
+
+
+class TimeoutsConfigError(ConfigError):
+    """The configuration of a timeout policy is wrong; it was not made, or stayed as it was."""
 
 
 class NoNodeError(StanchionError):
@@ -292,24 +306,75 @@ class CallError(StanchionError):
         self.request = request
 
 
+CallOutcome = Literal["not_sent", "expired", "waiting", "postponed", "in_hand", "deferred", "unknown"]
+"""What is known of a request whose caller's time is up; see ``CallTimeoutError``."""
+
+_OUTCOMES: Final[dict[CallOutcome, str]] = {
+    "not_sent": "the request was not sent",
+    "expired": "the request was not handled, and will not be",
+    "waiting": "the request waits for its turn, and may yet be handled",
+    "postponed": "the request was postponed, and may yet be handled",
+    "in_hand": "the request is being handled",
+    "deferred": "the request was taken, and the reply put off",
+    "unknown": "the request may have been handled, or may yet be",
+}
+
+
 class CallTimeoutError(CallError, TimeoutError):
     """No reply came in time. The request may have been handled, or may yet be; a late reply is dropped.
 
     Attributes:
         timeout: The limit in seconds.
+        caller: Who called, as text; None for code outside of processes.
+        rule: What gave the limit, as text: the ``timeout=`` of the call, or a rule of the node's policy.
+        cut_by: The deadline that left less than the rule gave, as text; None when none did.
+        outcome: What is known of the request. ``"not_sent"``: no time was left to send it. ``"expired"``: its deadline passed
+            before its turn, so that it is not handled. ``"waiting"``: it is in the mailbox. ``"postponed"``: a state
+            machine keeps it for later. ``"in_hand"``: its callback runs. ``"deferred"``: the callback has returned
+            ``NO_REPLY``. ``"unknown"``: nothing is.
+        handled: False when the request is known not to have been handled, and not to be handled any more.
+        doing: What the target was doing at that time, as text; None where that says nothing.
+        waits_for: Who the target waits for in turn, as text, up to the caller: they wait for each other, and none of
+            them goes on before the time of one is up. None when that is not so.
     """
 
-    def __init__(self, *, target: str, request: str, timeout: float) -> None:
-        super().__init__(
-            _with_fix(
-                f"call to {target}: expected a reply to {request} within {timeout:g} s, got none",
-                "if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
-                "use cast, or reply later.",
-            ),
-            target=target,
-            request=request,
-        )
+    def __init__(
+        self,
+        *,
+        target: str,
+        request: str,
+        timeout: float,
+        caller: str | None = None,
+        rule: str | None = None,
+        cut_by: str | None = None,
+        outcome: CallOutcome = "unknown",
+        doing: str | None = None,
+        waits_for: str | None = None,
+    ) -> None:
+        by = "" if caller is None else f" by {caller}"
+        limit = timeout if cut_by is None else round(timeout, 3)
+        text = f"call to {target}{by}: expected a reply to {request} within {limit:g} s, got none; {_OUTCOMES[outcome]}"
+        text += _limit_lines(rule, cut_by, doing)
+        fix = "if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
+        fix += "use cast, or reply later."
+        if waits_for is not None:
+            text += f"\nDeadlock: the target waits for {waits_for}."
+            fix = "have one of them use cast, or return NO_REPLY and reply later."
+        elif cut_by is not None:
+            fix = _LONGER_DEADLINE
+        elif outcome == "waiting":
+            fix = "have it do less in one callback, share the work among several processes, or pass a longer timeout=."
+        elif outcome == "deferred":
+            fix = "have it call reply() in every case, or pass a longer timeout= if that takes longer."
+        super().__init__(_with_fix(text, fix), target=target, request=request)
         self.timeout = timeout
+        self.caller = caller
+        self.rule = rule
+        self.cut_by = cut_by
+        self.outcome: CallOutcome = outcome
+        self.handled = outcome not in ("not_sent", "expired")
+        self.doing = doing
+        self.waits_for = waits_for
 
 
 class CallExitError(CallError):
@@ -375,23 +440,49 @@ class CallSelfError(CallError):
         )
 
 
+def _limit_lines(rule: str | None, cut_by: str | None, doing: str | None) -> str:
+    """Return the lines of an error that say where a limit came from, and what was waited for instead."""
+    lines = ""
+    if cut_by is not None:
+        lines += f"\nLimit: what was left of {cut_by}; without it: {rule}."
+    elif rule is not None:
+        lines += f"\nLimit: {rule}."
+    return lines if doing is None else f"{lines}\nTarget: {doing}."
+
+
+_LONGER_DEADLINE: Final = "give the deadline more seconds, or do less under it."
+
+
 class StopTimeoutError(StanchionError, TimeoutError):
-    """A process did not end in time after ``stop()``; the order stays in its mailbox.
+    """A process, or an application, did not end in time after ``stop()``. It is still to end.
 
     Attributes:
-        target: The process, as text.
+        target: The process, or the application, as text.
         timeout: The limit in seconds.
+        rule: What gave the limit, as text: the ``timeout=`` of the call, or a rule of the node's policy.
+        cut_by: The deadline that left less than the rule gave, as text; None when none did.
+        doing: What it was doing at that time, as text; None where that says nothing.
     """
 
-    def __init__(self, target: str, *, timeout: float) -> None:
-        super().__init__(
-            _with_fix(
-                f"stop of {target}: expected its end within {timeout:g} s, got none",
-                "pass a longer timeout=, or end it at once with exit(pid, 'kill').",
-            )
-        )
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float,
+        outcome: str = "the order stays in its mailbox",
+        rule: str | None = None,
+        cut_by: str | None = None,
+        doing: str | None = None,
+        fix: str = "pass a longer timeout=, or end it at once with exit(pid, 'kill').",
+    ) -> None:
+        text = f"stop of {target}: expected its end within {timeout:g} s, got none; {outcome}"
+        fix = fix if cut_by is None else _LONGER_DEADLINE
+        super().__init__(_with_fix(text + _limit_lines(rule, cut_by, doing), fix))
         self.target = target
         self.timeout = timeout
+        self.rule = rule
+        self.cut_by = cut_by
+        self.doing = doing
 
 
 class StopExitError(StanchionError):
@@ -429,6 +520,33 @@ class UnhandledRequestError(CallError):
         )
 
 
+class DeadlineExceededError(StanchionError, TimeoutError):
+    """The time of a block with a deadline was up, and the block was cancelled.
+
+    What waited in it for Stanchion fails by itself, by an error of its own; so this is of a block that did something else.
+
+    Attributes:
+        seconds: How many seconds the scope was given.
+        site: Where in the code it was opened: file and line.
+        cut_by: The nearer deadline that was in force there and ended it, as text; None when its own time was up.
+    """
+
+    def __init__(self, *, seconds: float, site: str, cut_by: str | None = None) -> None:
+        why = "" if cut_by is None else f", or by {cut_by}"
+        super().__init__(
+            _with_fix(
+                f"deadline of {seconds:g} s at {site}: expected the block to end in time{why}, got no end; it was "
+                "cancelled where it waited, and messages that it sent and nobody has begun with are not begun any more",
+                "give the scope more seconds, or do less in it."
+                if cut_by is None
+                else "give the nearer deadline more seconds, or do less in it.",
+            )
+        )
+        self.seconds = seconds
+        self.site = site
+        self.cut_by = cut_by
+
+
 class BadReturnError(StanchionError):
     """A callback returned what its contract does not allow; the process exits with this as its reason.
 
@@ -464,12 +582,35 @@ class StartError(StanchionError):
         what: What was started, as text.
         reason: Why: the exception of init, ``"timeout"`` when init took too long, ``"ignore"`` when it returned IGNORE,
             or the exit reason.
+        timeout: The limit in seconds, where the reason is ``"timeout"``; else None, and so are the other three.
+        rule: What gave the limit, as text: the ``timeout=`` of the start, or a rule of the node's policy.
+        cut_by: The deadline that left less than the rule gave, as text; None when none did.
+        doing: What init was doing at that time, as text; None where it was not begun.
     """
 
-    def __init__(self, what: str, *, reason: object, expected: str = "init to finish", fix: str | None = None) -> None:
-        super().__init__(_with_fix(f"start of {what}: expected {expected}, got {reason!r}", fix))
+    def __init__(
+        self,
+        what: str,
+        *,
+        reason: object,
+        expected: str = "init to finish",
+        timeout: float | None = None,
+        rule: str | None = None,
+        cut_by: str | None = None,
+        doing: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        within = "" if timeout is None else f" within {timeout:g} s"
+        got = f"{reason!r}, and nothing was started" if timeout is not None and doing is None else repr(reason)
+        fix = fix if cut_by is None else _LONGER_DEADLINE
+        text = f"start of {what}: expected {expected}{within}, got {got}"
+        super().__init__(_with_fix(text + _limit_lines(rule, cut_by, doing), fix))
         self.what = what
         self.reason = reason
+        self.timeout = timeout
+        self.rule = rule
+        self.cut_by = cut_by
+        self.doing = doing
 
 
 class ChildStartError(StartError):
@@ -480,8 +621,26 @@ class ChildStartError(StartError):
         supervisor: The supervisor, as text.
     """
 
-    def __init__(self, child_id: object, *, supervisor: str, reason: object) -> None:
-        super().__init__(f"child {child_id!r} of {supervisor}", reason=reason)
+    def __init__(
+        self,
+        child_id: object,
+        *,
+        supervisor: str,
+        reason: object,
+        timeout: float | None = None,
+        rule: str | None = None,
+        cut_by: str | None = None,
+        doing: str | None = None,
+    ) -> None:
+        super().__init__(
+            f"child {child_id!r} of {supervisor}",
+            reason=reason,
+            timeout=timeout,
+            rule=rule,
+            cut_by=cut_by,
+            doing=doing,
+            fix=None if timeout is None else "give its child_spec() a longer timeout=, or have it start faster.",
+        )
         self.child_id = child_id
         self.supervisor = supervisor
 
@@ -618,17 +777,36 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
     Attributes:
         timeout: The limit in seconds.
+        rule: What gave the limit, as text: the ``timeout=`` of the call, or a rule of the node's policy.
+        cut_by: The deadline that left less than the rule gave, as text; None when none did.
+        doing: Where in its code the task waited at that time, as text; None where that says nothing.
+        killed: Whether it was killed for that.
     """
 
-    def __init__(self, task: str, *, timeout: float, fix: str | None = None) -> None:
-        super().__init__(
-            _with_fix(
-                f"{task}: expected a result within {timeout:g} s, got none",
-                fix or "pass a longer timeout=; it goes on, so await it again, or end it with shutdown().",
-            ),
-            task=task,
-        )
+    def __init__(
+        self,
+        task: str,
+        *,
+        timeout: float,
+        killed: bool = False,
+        rule: str | None = None,
+        cut_by: str | None = None,
+        doing: str | None = None,
+    ) -> None:
+        outcome = "it was killed" if killed else "it goes on"
+        text = f"{task}: expected a result within {timeout:g} s, got none; {outcome}"
+        if cut_by is not None:
+            fix = _LONGER_DEADLINE
+        elif killed:
+            fix = "pass a longer timeout=, or on_timeout='kill_task' to have TaskExit('timeout', item) instead."
+        else:
+            fix = "pass a longer timeout=, await it again, or end it with shutdown()."
+        super().__init__(_with_fix(text + _limit_lines(rule, cut_by, doing), fix), task=task)
         self.timeout = timeout
+        self.rule = rule
+        self.cut_by = cut_by
+        self.doing = doing
+        self.killed = killed
 
 
 class TaskOwnerError(TaskError):

@@ -12,7 +12,7 @@ import pytest
 
 from stanchion.application import Application, which_applications
 from stanchion.errors import ApplicationStateError, InvalidOptionError, NoNodeError, StartError, StopTimeoutError
-from stanchion.kernel import Pid, exit, spawn, trap_exit, wait_exit, whereis
+from stanchion.kernel import Node, Pid, exit, spawn, trap_exit, wait_exit, whereis
 from stanchion.server import GenServer, call, cast, send, start, stop
 from stanchion.supervisor import child_spec
 from stanchion.telemetry import APPLICATION_START, APPLICATION_STOP
@@ -53,6 +53,13 @@ async def test_application_stops_with_its_callbacks_around_the_tree():
         assert log == ["+shop", "prep_stop", "-shop", "stop"]
         await app.start()
     assert log[4:] == ["+shop", "prep_stop", "-shop", "stop"]
+
+
+async def test_node_that_gives_no_time_kills_its_applications():
+    log = []
+    async with Node("test", clock=VirtualClock(), block_threshold=None, shutdown_timeout=0):
+        await noting(log).start()
+    assert log == ["+shop"]
 
 
 async def test_callbacks_get_the_configuration_and_may_be_async():
@@ -177,7 +184,7 @@ async def test_callback_may_take_as_long_as_it_wants_without_a_limit():
     async with virtual_node():
         app = noting(log, callback_timeout=None, prep_stop=prep_stop)
         await app.start()
-        await app.stop()
+        await app.stop(timeout=None)
     assert log == ["+shop", "prep_stop", "-shop", "stop"]
 
 
@@ -199,7 +206,12 @@ async def test_stop_waits_no_longer_than_it_is_told_to():
         await app.start()
         with pytest.raises(StopTimeoutError) as caught:
             await app.stop(timeout=2)
-        assert str(caught.value).startswith("stop of application 'shop': expected its end within 2 s, got none")
+        assert str(caught.value) == (
+            "stop of application 'shop': expected its end within 2 s, got none; it goes on stopping\n"
+            "Limit: timeout=2.\n"
+            "Target: it waits for prep_stop of application shop <test.4>.\n"
+            "Fix: pass a longer timeout=, or give what is slow there less time to stop."
+        )
         assert names() == []
         await app.stop()
     assert log == ["+shop", "-shop", "stop"]

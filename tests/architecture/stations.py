@@ -17,18 +17,19 @@ ORDER = (
     "errors",
     "_validate",
     "_public",
+    "_toml",
     "_backoff",
     "_ids",
     "messages",
     "telemetry",
+    "timeouts",
     "kernel",
     "server",
     "state_machine",
     "registry",
     "supervisor",
-    "application",
-    "timeouts",
     "monitors",
+    "application",
     "breakers",
     "storage",
     "dead_letters",
@@ -50,7 +51,8 @@ ORDER = (
 """A station may import those before it, and only those."""
 
 ONLY = {
-    "kernel": {"errors", "_validate", "_public", "telemetry"},
+    "timeouts": {"errors", "_validate", "_public", "_toml", "telemetry"},
+    "kernel": {"errors", "_validate", "_public", "telemetry", "timeouts"},
     "breakers": {"errors", "_validate", "_public", "_backoff", "telemetry", "kernel"},
     "storage": {"errors", "_validate", "_public"},
     "dead_letters": {
@@ -64,7 +66,7 @@ ONLY = {
         "kernel",
         "storage",
     },
-    "outbox": {"errors", "_validate", "_public", "_ids", "telemetry", "kernel", "storage", "dead_letters"},
+    "outbox": {"errors", "_validate", "_public", "_ids", "telemetry", "timeouts", "kernel", "storage", "dead_letters"},
     "coordination": {FRONT, "errors"},
 }
 """Stations that are held to less than what stands before them (or, for public names only, to the front)."""

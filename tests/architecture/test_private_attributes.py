@@ -18,8 +18,8 @@ from tests.architecture.stations import SOURCE, source_files, station_of
 
 LENT = {("kernel", "_process"), ("kernel", "_mailbox")}
 
-THIRD_PARTY = {"_asdict", "_current_frames", "_fields", "_make", "_replace"}
-"""Public methods of named tuples, and sys._current_frames, which has no other name."""
+THIRD_PARTY = {"_asdict", "_current_frames", "_fields", "_getframe", "_make", "_replace"}
+"""Public methods of named tuples, and sys._current_frames and sys._getframe, which have no other names."""
 
 
 def private(name: str) -> bool:

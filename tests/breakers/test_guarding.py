@@ -9,8 +9,9 @@ from functools import partial
 
 import pytest
 
+import stanchion as st
 from stanchion.breakers import CircuitBreaker, CircuitState
-from stanchion.errors import CircuitOpenError, InvalidOptionError
+from stanchion.errors import CircuitOpenError, DeadlineExceededError, InvalidOptionError
 from stanchion.kernel import ProcessExit
 from tests.breakers.helpers import ManualClock, fail, new_breaker
 
@@ -52,6 +53,20 @@ async def test_timeout_inside_of_the_block_is_a_failure(breaker: CircuitBreaker)
         async with breaker, asyncio.timeout(0):
             await asyncio.Event().wait()
     assert counts(breaker) == (0, 1)
+
+
+async def test_deadline_inside_of_the_block_is_a_failure(node: st.Node, breaker: CircuitBreaker) -> None:
+    with pytest.raises(DeadlineExceededError):
+        async with breaker, st.deadline(1):
+            await asyncio.Event().wait()
+    assert counts(breaker) == (0, 1)
+
+
+async def test_deadline_around_the_block_counts_neither_way(node: st.Node, breaker: CircuitBreaker) -> None:
+    with pytest.raises(DeadlineExceededError):
+        async with st.deadline(1), breaker:
+            await asyncio.Event().wait()
+    assert counts(breaker) == (0, 0)
 
 
 async def test_cancellation_counts_neither_way(breaker: CircuitBreaker) -> None:

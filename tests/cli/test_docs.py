@@ -117,11 +117,22 @@ def test_run_page_does_what_it_says(tmp_path: Path) -> None:
     assert plain(printed, {}) == plain(shown.replace("^C", ""), {})
 
 
+def test_timeouts_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = "how-to/set-timeouts.md"
+    [code] = [code for code in blocks(page, "python") if 'Path("timeouts.toml")' in code]
+    exec(f"import stanchion as st\n{code}", {})
+    shell = Shell(tmp_path)
+    for line, shown in sessions(page):
+        assert shell.run(line).strip() == shown.strip(), line
+
+
 def test_reference_page_has_every_command_and_option() -> None:
     page = (DOCS / "reference/command-line.md").read_text(encoding="utf-8")
     top: Any = typer.main.get_command(app)
-    dlq, run = top.commands["dlq"].commands, top.commands["run"]
-    options = {name for command in [run, *dlq.values()] for option in command.params for name in option.opts}
-    assert {name for name in dlq if f"`dlq {name}" not in page} == set()
+    groups = {group: top.commands[group].commands for group in ("dlq", "timeouts")}
+    commands = [top.commands["run"], *(command for group in groups.values() for command in group.values())]
+    options = {name for command in commands for option in command.params for name in option.opts}
+    assert {f"{group} {name}" for group in groups for name in groups[group] if f"`{group} {name}" not in page} == set()
     assert {name for name in options if name.startswith("-") and f"`{name}" not in page} == set()
     assert set(re.findall(r"`(--[a-z-]+)", page)) - options == {"--help", "--traceback", "--version"}

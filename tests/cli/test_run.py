@@ -134,6 +134,19 @@ def test_run_refuses_a_configuration_that_is_not_right(shop: Path, text: str | N
     assert (refused.exit_code, refused.stdout, refused.stderr.partition("error: ")[2]) == (2, "", error)
 
 
+def test_run_refuses_timeouts_that_are_not_right(shop: Path) -> None:
+    (shop / "limits.toml").write_text("default = '5s'\n")
+    refused = cli("run", "shop:app", "--timeouts", "limits.toml")
+    error = "limits.toml: default: expected seconds > 0 as a finite number, got '5s'\nFix: write 5.0.\n"
+    assert (refused.exit_code, refused.stdout, refused.stderr.partition("error: ")[2]) == (2, "", error)
+
+
+def test_run_takes_its_timeouts_from_a_file(shop: Path) -> None:
+    (shop / "limits.toml").write_text("default = 3\n")
+    code, stdout, stderr = run_until(signal.SIGTERM, "shop:app", "--timeouts", "limits.toml", cwd=shop)
+    assert (code, stdout) == (0, "started\nstopped shutdown\n"), stderr
+
+
 def test_run_logs_what_it_is_asked_to(shop: Path) -> None:
     _, _, stderr = run_until(signal.SIGTERM, "shop:app", "--log-level", "error", cwd=shop)
     assert stderr == ""

@@ -15,9 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from stanchion.dead_letters import Attempt, DeadLetterQueue
+from stanchion.dead_letters import Attempt, DeadLetterQueue, SqlStore
 from stanchion.dead_letters.migrations import SCHEMA
 from stanchion.dead_letters.stores import _tables
+from stanchion.storage import SqliteDatabase
 from stanchion.storage._schema import known_revisions, upgrade
 
 pytestmark = pytest.mark.allow_blocking("the tests themselves look into the file, as another process would")
@@ -73,7 +74,7 @@ async def test_a_new_store_has_the_schema_of_its_revisions(url: str, tmp_path: P
 
 async def test_two_processes_can_open_a_new_store_at_once(url: str) -> None:
     async def use() -> None:
-        async with DeadLetterQueue(url) as letters:
+        async with DeadLetterQueue(SqlStore(SqliteDatabase(url, busy_timeout=15))) as letters:
             await letters.add(recipient="a", message="hi", reason="noproc")
 
     await asyncio.gather(use(), use(), use())

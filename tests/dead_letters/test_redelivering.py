@@ -18,6 +18,7 @@ from stanchion.errors import (
     StoreError,
     StoreRejectedError,
 )
+from stanchion.kernel import Node, deadline
 from stanchion.telemetry import LETTER_DELIVERED, LETTER_EXHAUSTED
 from tests.dead_letters.support import Host
 
@@ -596,3 +597,19 @@ async def test_a_hook_that_swallows_its_cancellation_is_left_behind(
     assert "on_exhausted runs on although it was cancelled, and is left behind" in caplog.text
     over.set()
     await ended.wait()
+
+
+async def test_a_waiter_gives_up_when_its_time_is_up() -> None:
+    letters = await opened()
+    with pytest.raises(TimeoutError) as caught:
+        await letters.wait_changed(0, timeout=0.01)
+    assert str(caught.value) == "DeadLetterQueue.wait_changed(0): expected a change within 0.01 s, got none"
+    await letters.close()
+
+
+async def test_a_waiter_waits_no_longer_than_its_deadline(node: Node) -> None:
+    letters = await opened()
+    with pytest.raises(TimeoutError, match="expected a change within 2 s, got none"):
+        async with deadline(2):
+            await letters.wait_changed(0, timeout=None)
+    await letters.close()

@@ -70,13 +70,13 @@ class Flaky(st.GenServer):
 class Address(st.Via):
     """The address of one process."""
 
-    def __init__(self, pid: st.Pid) -> None:
+    def __init__(self, pid: st.Pid | None) -> None:
         self.pid = pid
 
     def __repr__(self) -> str:
         return "Address"
 
-    def whereis(self) -> st.Pid:
+    def whereis(self) -> st.Pid | None:
         return self.pid
 
     def register(self, pid: st.Pid) -> None: ...

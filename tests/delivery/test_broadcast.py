@@ -146,7 +146,7 @@ class Fading(Address):
 
     looks = 0
 
-    def whereis(self) -> st.Pid:
+    def whereis(self) -> st.Pid | None:
         self.looks += 1
         if self.looks > 1:
             raise OSError("directory is gone")

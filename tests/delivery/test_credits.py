@@ -115,11 +115,14 @@ async def test_drain_says_what_is_left_when_the_time_is_up() -> None:
         sender = st.credits("gate", timeout=0)
         await sender.drain()
         await sender.cast(1)
-        text = "CreditSender.drain(): expected 'gate' to handle all within 0 s, got 1 messages unhandled"
+        text = (
+            "CreditSender.drain(): expected 'gate' to handle all within 0 s (timeout=0), got 1 messages unhandled; "
+            f"Gate {pid!r} has had 1 in hand for "
+        )
         for options in ({}, {"timeout": 0}):
             with pytest.raises(TimeoutError) as caught:
                 await sender.drain(**options)
-            assert str(caught.value) == text
+            assert str(caught.value).startswith(text)
         assert pid.alive
 
 

@@ -71,7 +71,7 @@ async def test_message_with_a_key_is_handled_when_the_one_before_was_refused(nod
 
 
 async def test_late_ack_of_a_repeated_message_is_no_error_when_the_sender_has_given_up(node):
-    receipt = OnceReceipt(asyncio.get_running_loop().create_future(), "order-17", 2, USUAL, 0.0)
+    receipt = OnceReceipt(asyncio.get_running_loop().create_future(), "order-17", 2, USUAL, None, None)
     receipt.expire()
     receipt.repeated()
     receipt.processed()

@@ -86,7 +86,8 @@ async def test_senders_wait_in_line_and_are_handled_in_order(node):
 async def test_sender_that_finds_no_place_in_time_is_rejected(node, ack):
     pid = await full("block")
     delivery = await st.send_supervised(pid, "late", ack=ack, timeout=1, **ONCE)
-    assert (delivery.outcome, delivery.reason_text) == ("rejected", "overflow")
+    assert (delivery.outcome, delivery.reason) == ("rejected", "overflow")
+    assert delivery.reason_text.startswith("overflow: no place in its mailbox within 1 s (timeout=1); ")
     assert 1 <= delivery.elapsed < 1.01
     await advance(100)
     assert await st.call(pid, Log()) == [("sleep", 100), "waits"]

@@ -212,3 +212,24 @@ async def test_letter_that_comes_second_to_a_probe_waits_for_it_and_is_not_charg
         stored = [await node.dead_letters.get(delivery.dead_letter_id) for delivery in sent]
         assert [(letter.state, letter.redeliveries) for letter in stored] == [("delivered", 1), ("delivered", 1)]
         assert sorted(await st.call(pid, Log())) == [("sleep", 3), ("sleep", 4)]
+
+
+async def test_send_whose_deadline_has_passed_is_no_probe(node):
+    pid = await st.start(Recorder)
+    gate = breaker(node)
+    for _ in range(2):
+        await st.send_supervised("nobody", "hello", breaker=gate, retries=0, **QUIET)
+    await advance(60)
+    async with st.deadline(0):
+        await st.send_supervised(pid, "late", breaker=gate, **QUIET)
+    assert gate.state == "open"
+    assert await st.send_supervised(pid, "probe", breaker=gate, **QUIET)
+    assert gate.state == "closed"
+
+
+async def test_attempt_that_a_deadline_cut_is_a_failure(node):
+    pid = await st.start(Recorder)
+    gate = breaker(node)
+    async with st.deadline(1):
+        await st.send_supervised(pid, ("sleep", 5), breaker=gate, **QUIET)
+    assert gate.statistics().failures == 1

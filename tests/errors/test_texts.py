@@ -14,6 +14,7 @@ from stanchion.errors import (
     CallSelfError,
     CallTimeoutError,
     ChildStartError,
+    DeadlineExceededError,
     InvalidOptionError,
     NameTakenError,
     NodeStateError,
@@ -112,9 +113,37 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
         (
             CallTimeoutError(target="<shop.1>", request="'r'", timeout=2.5),
             (
-                "call to <shop.1>: expected a reply to 'r' within 2.5 s, got none\n"
+                "call to <shop.1>: expected a reply to 'r' within 2.5 s, got none; "
+                "the request may have been handled, or may yet be\n"
                 "Fix: if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
                 "use cast, or reply later."
+            ),
+        ),
+        (
+            CallTimeoutError(
+                target="<shop.1>",
+                request="'r'",
+                timeout=0.5,
+                caller="Clerk <shop.2>",
+                rule="default = 5 s (built-in)",
+                cut_by="the deadline of 2 s set at shop.py:12",
+                outcome="expired",
+                doing="Shop <shop.1> has had 'q' in hand for 0.4 s; 1 message waits in its mailbox",
+            ),
+            (
+                "call to <shop.1> by Clerk <shop.2>: expected a reply to 'r' within 0.5 s, got none; "
+                "the request was not handled, and will not be\n"
+                "Limit: what was left of the deadline of 2 s set at shop.py:12; without it: default = 5 s (built-in).\n"
+                "Target: Shop <shop.1> has had 'q' in hand for 0.4 s; 1 message waits in its mailbox.\n"
+                "Fix: give the deadline more seconds, or do less under it."
+            ),
+        ),
+        (
+            DeadlineExceededError(seconds=2.0, site="shop.py:12"),
+            (
+                "deadline of 2 s at shop.py:12: expected the block to end in time, got no end; it was "
+                "cancelled where it waited, and messages that it sent and nobody has begun with are not begun any more\n"
+                "Fix: give the scope more seconds, or do less in it."
             ),
         ),
         (
@@ -146,7 +175,7 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
         (
             StopTimeoutError("<shop.1>", timeout=5.0),
             (
-                "stop of <shop.1>: expected its end within 5 s, got none\n"
+                "stop of <shop.1>: expected its end within 5 s, got none; the order stays in its mailbox\n"
                 "Fix: pass a longer timeout=, or end it at once with exit(pid, 'kill')."
             ),
         ),
@@ -176,6 +205,23 @@ def test_errors_can_be_caught_as(error: StanchionError, also: type[BaseException
         (
             StartError("Clerk <shop.1>", reason="timeout", fix="wait."),
             "start of Clerk <shop.1>: expected init to finish, got 'timeout'\nFix: wait.",
+        ),
+        (
+            StartError("Clerk", reason="timeout", timeout=0.0, rule="timeout=None", cut_by="the deadline of 2 s"),
+            (
+                "start of Clerk: expected init to finish within 0 s, got 'timeout', and nothing was started\n"
+                "Limit: what was left of the deadline of 2 s; without it: timeout=None.\n"
+                "Fix: give the deadline more seconds, or do less under it."
+            ),
+        ),
+        (
+            ChildStartError("a", supervisor="S <shop.1>", reason="timeout", timeout=5.0, rule="r", doing="d"),
+            (
+                "start of child 'a' of S <shop.1>: expected init to finish within 5 s, got 'timeout'\n"
+                "Limit: r.\n"
+                "Target: d.\n"
+                "Fix: give its child_spec() a longer timeout=, or have it start faster."
+            ),
         ),
     ],
 )

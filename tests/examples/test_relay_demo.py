@@ -83,7 +83,7 @@ def start_demo(*arguments: object) -> subprocess.Popen[str]:
 
 def told_by(demo: subprocess.Popen[str]) -> dict[str, list[int]]:
     """Wait for the end of a demo; return the numbers of its table."""
-    out, _ = demo.communicate(timeout=40)
+    out, _ = demo.communicate(timeout=100)
     assert demo.returncode == 0, out
     assert "Every accepted event arrived, or rests in the dead letters." in out
     assert "Warning" not in out, out
@@ -91,7 +91,7 @@ def told_by(demo: subprocess.Popen[str]) -> dict[str, list[int]]:
     return {name: [int(number) for number in numbers.split()] for name, numbers in rows}
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_demo_accounts_for_every_event() -> None:
     numbers = told_by(start_demo())
     received, delivered, retried, restarted, dead_lettered, redelivered, _, lost = numbers["all"]
@@ -99,7 +99,7 @@ def test_demo_accounts_for_every_event() -> None:
     assert min(retried, restarted, dead_lettered, redelivered) > 0
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.skipif(not WEBHOOKS.exists(), reason="the real payloads are not part of a clone")
 def test_demo_accounts_for_every_real_webhook() -> None:
     numbers = told_by(start_demo("--events", WEBHOOKS))
@@ -113,7 +113,7 @@ def test_demo_says_so_when_the_file_is_no_events(tmp_path: Path) -> None:
     assert out.startswith(f"--events: expected a JSONL file of events, got {tmp_path}/none.jsonl: ")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the children in /proc")
 def test_demo_leaves_no_process_behind_when_it_is_interrupted() -> None:
     demo = start_demo()

@@ -130,7 +130,7 @@ async def test_nothing_is_lost_twice_or_left_whatever_happens(seed: int, caplog:
     assert max(world.downs.values(), default=0) == 1
     assert node.processes == {}
     assert node.names.all() == []
-    assert not any(node.deadlines._buckets.values())
+    assert not any(node.wheel._buckets.values())
 
 
 async def test_every_monitor_of_a_survivor_delivers_exactly_one_down() -> None:

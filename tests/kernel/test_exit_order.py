@@ -14,6 +14,8 @@ from tests.kernel.helpers import Hearer, process_of, quick_node, sleeper, steps
 class Probe:
     """A token, a monitor and a deadline in one, that notes when it hears what."""
 
+    deadline = None
+
     def __init__(self, log: list[str], look=lambda: None) -> None:
         self.log = log
         self.look = look

@@ -55,15 +55,12 @@ class Echo(GenServer):
 
 def nothing_left(node: Node) -> bool:
     return (
-        node.processes == {}
-        and node.names.all() == []
-        and not any(node.deadlines._buckets.values())
-        and not node.runaways
+        node.processes == {} and node.names.all() == [] and not any(node.wheel._buckets.values()) and not node.runaways
     )
 
 
 async def test_node_is_empty_after_a_thousand_processes_that_called_linked_and_monitored() -> None:
-    async with quick_node(call_timeout=30) as node:
+    async with quick_node(timeouts=30) as node:
         keeper = spawn(sleeper)
         for number in range(1000):
             pid = await start(Echo, name=f"echo{number % 10}" if number % 2 else None)

@@ -11,6 +11,7 @@ import pytest
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import (
     CAST,
+    Deadline,
     Envelope,
     Exit,
     LimitedMailbox,
@@ -33,6 +34,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.deadline: Deadline | None = None
 
     def abandoned(self, reason: object, *, handled: bool, crashed: bool = False) -> None:
         self.told.append(f"abandoned: {reason}, {handled=}")
@@ -45,6 +47,9 @@ class Waiting:
 
     def displaced(self) -> None:
         self.told.append("displaced")
+
+    def overdue(self) -> None:
+        raise AssertionError("never overdue here")
 
 
 def envelope(message: object) -> Envelope:

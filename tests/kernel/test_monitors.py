@@ -8,10 +8,13 @@ import pytest
 from stanchion.errors import InvalidOptionError, NotInProcessError
 from stanchion.kernel import (
     Down,
+    MonitorRef,
     Pid,
+    deadline,
     demonitor,
     exit,
     monitor,
+    place_of,
     receive,
     self_pid,
     spawn,
@@ -298,10 +301,120 @@ async def test_wait_exit_hears_of_an_exit_in_the_very_step_of_its_timeout() -> N
         pid = spawn(sleeper)
         waiting = asyncio.create_task(wait_exit(pid, timeout=1))
         await steps()
-        (deadline,) = [item for bucket in node.deadlines._buckets.values() for item in bucket]
+        (deadline,) = [item for bucket in node.wheel._buckets.values() for item in bucket]
         exit(pid, "kill")
         while pid._process is not None:
             await asyncio.sleep(0)
         deadline.expire()
         assert await waiting == "killed"
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
+
+
+async def test_down_that_waits_when_its_owner_dies_is_settled_with_it() -> None:
+    async with quick_node():
+        target = spawn(sleeper)
+        owner = Hearer(lambda: monitor(target))
+        await steps()
+        exit(target, "kill")
+        while target._process is not None:
+            await asyncio.sleep(0)
+        exit(owner.pid, "kill")
+        assert await wait_exit(owner.pid, timeout=1) == "killed"
+        assert owner.heard == []
+
+
+async def test_monitor_knows_where_it_was_made() -> None:
+    async with quick_node():
+        target = spawn(sleeper)
+
+        def make() -> None:
+            here.append(monitor(target))
+
+        here: list[MonitorRef] = []
+        await run_in_process(make)
+        assert place_of(here[0].site) == f"{__file__}:{make.__code__.co_firstlineno + 1}"
+        assert here[0].stack is None
+
+
+async def test_spawn_monitor_knows_where_it_was_called() -> None:
+    async with quick_node():
+
+        def make() -> str:
+            return place_of(spawn_monitor(sleeper)[1].site)
+
+        assert await run_in_process(make) == f"{__file__}:{make.__code__.co_firstlineno + 1}"
+
+
+async def test_monitor_knows_when_it_was_made_and_when_it_fired() -> None:
+    async with quick_node() as node:
+        before = node.clock.monotonic()
+        target = spawn(sleeper)
+        owner = Hearer(lambda: monitor(target))
+        await steps()
+        ref = owner.results[0]
+        assert before <= ref.made <= node.clock.monotonic()
+        assert ref.fired is None
+        exit(target, "kill")
+        await wait_exit(target, timeout=1)
+        assert ref.made <= (ref.fired or 0) <= node.clock.monotonic()
+
+
+async def test_monitor_records_the_stack_where_the_node_says_so() -> None:
+    async with quick_node() as node:
+        node.record_stacks = True
+
+        def make() -> str | None:
+            return monitor("nobody").stack
+
+        stack = await run_in_process(make)
+        assert stack.endswith('in make\n    return monitor("nobody").stack\n')
+
+
+async def test_monitor_takes_what_it_is_for() -> None:
+    async with quick_node() as node:
+        target = spawn(sleeper)
+        future: asyncio.Future[None] = node.loop.create_future()
+        scope = deadline(5)
+        owner = Hearer(
+            *[lambda until=until: monitor(target, until=until) for until in (None, "exit", future, scope, 5)]
+        )
+        await steps()
+        assert [ref.until for ref in owner.results[:4]] == [None, "exit", future, scope]
+        assert owner.results[4].until - owner.results[4].made == pytest.approx(5, abs=0.1)
+
+
+@pytest.mark.parametrize("until", ["forever", -1, float("nan"), object])
+async def test_monitor_refuses_what_is_no_purpose(until: object) -> None:
+    async with quick_node():
+        target = spawn(sleeper)
+        with pytest.raises(InvalidOptionError) as caught:
+            await run_in_process(lambda: monitor(target, until=until))
+        assert str(caught.value).startswith("monitor(until): expected seconds")
+        assert process_of(target).watchers is None
+
+
+async def test_deadline_scope_is_done_when_its_block_was_left() -> None:
+    async with quick_node():
+        async with deadline(5) as scope:
+            assert not scope.done()
+        assert scope.done()
+
+
+async def test_monitor_refuses_a_tag_that_is_no_text() -> None:
+    async with quick_node():
+
+        async def body() -> object:
+            with pytest.raises(InvalidOptionError) as caught:
+                monitor(self_pid(), tag=["a"])  # type: ignore[arg-type]
+            return str(caught.value)
+
+        assert await run_in_process(body) == "monitor(tag): expected an instance of str, got ['a']"
+
+
+async def test_spawn_monitor_is_meant_to_last_until_the_exit() -> None:
+    async with quick_node():
+
+        async def body() -> object:
+            return spawn_monitor(sleeper)[1].until
+
+        assert await run_in_process(body) == "exit"

@@ -168,6 +168,24 @@ async def test_shutdown_timeout_of_zero_kills_without_telling(caplog: pytest.Log
     assert (heard, caplog.records) == ([], [])
 
 
+async def test_shutdown_timeout_of_zero_kills_all_in_one_step_the_latest_first() -> None:
+    log: list[str] = []
+
+    async def unwinds(name: str) -> None:
+        try:
+            await receive(timeout=None)
+        finally:
+            log.append(f"{name} begins")
+            await asyncio.sleep(0)
+            log.append(f"{name} ends")
+
+    async with quick_node(shutdown_timeout=0):
+        spawn(unwinds, "first")
+        spawn(unwinds, "second")
+        await steps()
+    assert log == ["second begins", "first begins", "second ends", "first ends"]
+
+
 async def test_orphan_that_traps_exits_stops_for_the_node() -> None:
     reasons: list[object] = []
 
@@ -309,9 +327,9 @@ async def test_node_knows_the_process_of_a_task() -> None:
 
 
 def test_node_takes_timedeltas_and_has_defaults() -> None:
-    node = Node(call_timeout=timedelta(seconds=2))
-    assert node.call_timeout == 2.0
-    assert Node().call_timeout == 5.0
+    node = Node(timeouts=timedelta(seconds=2))
+    assert node.timeouts.default == 2.0
+    assert Node().timeouts.default == 5.0
     assert isinstance(node.clock, SystemClock)
     assert node.name == "node"
 
@@ -324,8 +342,8 @@ def test_node_takes_timedeltas_and_has_defaults() -> None:
         ({"name": "a.b"}, "Node(name): expected a word without spaces or dots, got 'a.b'"),
         ({"name": 3}, "Node(name): expected a word without spaces or dots, got 3"),
         (
-            {"call_timeout": None},
-            "Node(call_timeout): expected seconds >= 0 as a finite number, or a timedelta, got None",
+            {"timeouts": None},
+            "Node(timeouts): expected seconds > 0 as a finite number, or a timedelta, got None",
         ),
         (
             {"shutdown_timeout": -1},

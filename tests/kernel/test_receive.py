@@ -110,6 +110,8 @@ async def test_message_counts_as_processed_when_the_next_one_is_asked_for() -> N
         log: list[str] = []
 
         class Token:
+            deadline = None
+
             def processed(self) -> None:
                 log.append("processed")
 
@@ -213,4 +215,4 @@ async def test_waiting_process_costs_no_timer() -> None:
     async with quick_node() as node:
         spawn(sleeper)
         await steps()
-        assert node.deadlines._timer is None
+        assert node.wheel._timer is None

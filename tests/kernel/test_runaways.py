@@ -126,7 +126,7 @@ async def test_process_that_ends_within_the_grace_is_not_reported(caplog: pytest
         await steps()
         exit(pid, "shutdown")
         assert await wait_exit(pid, timeout=1) == "shutdown"
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
         assert caplog.records == []
 
 

@@ -417,3 +417,16 @@ async def test_what_happens_is_told(new_node, caplog):
         await st.send_supervised("nobody", "hello", durable=True)
         await node.outbox.wait_empty()
     assert sorted(told) == [("delivered", "server"), ("given_up", "nobody"), ("stored", "nobody"), ("stored", "server")]
+
+
+async def test_whoever_waits_for_an_empty_outbox_gives_up_when_the_time_is_up(new_node):
+    async with new_node() as node:
+        await st.start(Recorder, name="server")
+        await st.send_supervised("server", ("sleep", 3), durable=True)
+        with pytest.raises(TimeoutError) as caught:
+            await node.outbox.wait_empty(timeout=1)
+        assert str(caught.value) == "Outbox.wait_empty(): expected no message within 1 s, got some left"
+        node.timeouts.set(0.5, operation="stanchion.wait_empty")
+        with pytest.raises(TimeoutError, match=r"within 0\.5 s, got some left"):
+            await node.outbox.wait_empty()
+        await node.outbox.wait_empty(timeout=None)

@@ -114,7 +114,9 @@ class World:
         message = OutboxMessage(id, id, recipient, "data", 1, b"", None, "{}", ordered, 0.0)
         self.messages.append(message)
         try:
-            await session.store(message, hold=self.random.random() < 0.2)
+            if session.full:
+                await session.wait_room()
+            await session.put(message, hold=self.random.random() < 0.2)
         except StoreError:
             return
         self.stored.add(id)

@@ -56,6 +56,10 @@ async def hang(_: Any = None) -> None:
     await asyncio.Event().wait()
 
 
+HANG = f"{__file__}:{hang.__code__.co_firstlineno + 1}"
+"""Where ``hang`` waits."""
+
+
 def raises(error: BaseException) -> Any:
     """Return a message that makes ``By`` raise."""
 
@@ -72,6 +76,8 @@ def returns(value: Any) -> Any:
 
 class Token:
     """What a sender holds who wants to know."""
+
+    deadline = None
 
     def __init__(self) -> None:
         self.log: list[object] = []

@@ -63,17 +63,12 @@ async def test_reply_that_does_not_come_in_time_is_a_timeout() -> None:
         pid = await start(By, name="slow")
         with pytest.raises(CallTimeoutError) as caught:
             await call(pid, hang, timeout=0.01)
-        assert str(caught.value) == (
-            f"call to <test.1 slow>: expected a reply to {hang!r} within 0.01 s, got none\n"
-            "Fix: if the handler may take longer, pass timeout=; if it waits for this caller, that is a deadlock: "
-            "use cast, or reply later."
-        )
         assert isinstance(caught.value, TimeoutError)
         assert (caught.value.timeout, caught.value.target) == (0.01, "<test.1 slow>")
 
 
 async def test_call_waits_as_long_as_the_node_says_when_nothing_is_said() -> None:
-    async with quick_node(call_timeout=0.02):
+    async with quick_node(timeouts=0.02):
         pid = await start(By)
         with pytest.raises(CallTimeoutError, match=r"within 0\.02 s"):
             await call(pid, hang)
@@ -99,7 +94,7 @@ async def test_call_without_a_limit_sets_no_deadline() -> None:
         pid = await start(By)
         waiting = asyncio.create_task(call(pid, hang, timeout=None))
         await steps()
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
         exit(pid, "kill")
         with pytest.raises(CallExitError):
             await waiting
@@ -109,7 +104,7 @@ async def test_answered_call_leaves_no_deadline() -> None:
     async with quick_node() as node:
         pid = await start(Counter)
         await call(pid, "count", timeout=100)
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
 
 
 async def test_crash_while_handling_answers_the_caller_at_once_with_the_reason() -> None:
@@ -275,7 +270,7 @@ async def test_cancelled_caller_leaves_the_request_to_the_server() -> None:
         await asyncio.wait([waiting])
         assert waiting.cancelled()
         assert await call(pid, "count") == 0
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
 
 
 async def test_caller_that_is_cancelled_in_the_step_of_its_refusal_leaves_no_unread_exception() -> None:

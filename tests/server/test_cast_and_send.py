@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from stanchion.errors import InvalidOptionError, NoNodeError
-from stanchion.kernel import self_pid
-from stanchion.server import GenServer, call, cast, send, start, stop
+from stanchion.kernel import DEADLINES, exit, self_pid, wait_exit
+from stanchion.server import GenServer, Timeout, call, cast, send, start, stop
 from stanchion.telemetry import DEAD_LETTER, DROPPED
 from tests.kernel.helpers import Events, Hearer, quick_node, run_in_process, steps
 from tests.server.servers import Counter
@@ -113,3 +115,39 @@ async def test_sending_refuses_what_is_no_ref(send_it) -> None:
 async def test_sending_by_name_needs_a_node(send_it) -> None:
     with pytest.raises(NoNodeError, match=rf"^{send_it.__name__}\(ref\): expected a running node"):
         send_it("counter", 1)
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_cast_is_the_same_before_and_after_the_first_deadline(
+    used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there has been no deadline in the interpreter, who casts does not look for one."""
+    monkeypatch.setattr(DEADLINES, "used", used)
+    async with quick_node() as node:
+        lost = Events(node, DEAD_LETTER)
+        hearer = Hearer()
+        cast(hearer.pid, 1)
+        await steps()
+        exit(hearer.pid, "kill")
+        await wait_exit(hearer.pid, timeout=1)
+        cast(hearer.pid, 2)
+        assert hearer.heard == [1]
+        assert lost.all("message") == [2]
+
+
+@pytest.mark.parametrize("then", [None, Timeout(1)])
+async def test_server_that_waits_keeps_nothing_of_its_last_message(then: Timeout | None) -> None:
+    class Message:
+        pass
+
+    class Heedless(GenServer):
+        def handle_cast(self, message):
+            return then
+
+    async with quick_node():
+        server, message = await start(Heedless), Message()
+        cast(server, message)
+        await steps()
+        kept = weakref.ref(message)
+        del message
+        assert kept() is None

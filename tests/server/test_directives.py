@@ -11,7 +11,6 @@ from stanchion.server import (
     HELD,
     IGNORE,
     NO_REPLY,
-    POLICY,
     TIMEOUT,
     UNHANDLED,
     Continue,
@@ -26,6 +25,7 @@ from stanchion.server import (
     start,
 )
 from stanchion.telemetry import PROCESS_EXIT
+from stanchion.timeouts import POLICY
 from tests.kernel.helpers import Events, quick_node, steps
 from tests.server.servers import By, returns
 

@@ -266,7 +266,7 @@ async def test_message_in_the_very_step_of_the_timeout_comes_in_its_place() -> N
         pid = await start(Idle, Timeout(10))
         await asyncio.sleep(5)
         process = process_of(pid)
-        (bucket,) = [bucket for bucket in process.node.deadlines._buckets.values() if bucket]
+        (bucket,) = [bucket for bucket in process.node.wheel._buckets.values() if bucket]
         (deadline,) = bucket
         deadline.expire()
         cast(pid, "m")
@@ -281,7 +281,7 @@ async def test_timeout_leaves_no_deadline_and_nothing_in_hand() -> None:
         assert process_of(pid).handling is None
         cast(pid, "m")
         await steps()
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
 
 
 async def test_exit_during_the_wait_ends_the_server_and_leaves_no_deadline() -> None:
@@ -289,7 +289,7 @@ async def test_exit_during_the_wait_ends_the_server_and_leaves_no_deadline() -> 
         pid = await start(Idle, Timeout(10))
         exit(pid, "shutdown")
         assert await wait_exit(pid, timeout=1) == "shutdown"
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
 
 
 async def test_server_whose_handler_swallowed_its_exit_does_not_wait() -> None:

@@ -41,7 +41,7 @@ def loop_factory():
 
 
 def deadlines_left(node: Node) -> bool:
-    return any(node.deadlines._buckets.values())
+    return any(node.wheel._buckets.values())
 
 
 async def test_abcast_reaches_each_server_as_often_as_it_is_named() -> None:
@@ -131,7 +131,7 @@ async def test_calling_process_among_the_refs_is_a_failure_and_the_others_are_ca
 
 
 async def test_one_deadline_holds_for_all() -> None:
-    async with quick_node(clock=VirtualClock(), call_timeout=3) as node:
+    async with quick_node(clock=VirtualClock(), timeouts=3) as node:
         pids = [await start(By) for _ in range(3)]
         began = node.clock.monotonic()
         result = await multi_call(pids, hang)

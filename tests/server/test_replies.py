@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from stanchion.errors import CallExitError, CallTimeoutError, InvalidOptionError
-from stanchion.kernel import exit, spawn, wait_exit, whereis
+from stanchion.kernel import Node, exit, spawn, wait_exit, whereis
 from stanchion.server import NO_REPLY, GenServer, Reply, Sender, Stop, call, cast, reply, start
 from stanchion.telemetry import LATE_REPLY
 from tests.kernel.helpers import Events, process_of, quick_node, steps
@@ -83,32 +83,62 @@ async def test_replies_may_come_in_another_order() -> None:
         assert await asyncio.gather(*waiting) == [0, 1, 2]
 
 
-async def test_late_reply_after_a_timeout_is_dropped_and_told() -> None:
-    async with quick_node() as node:
-        events = Events(node, LATE_REPLY)
-        senders: list[Sender] = []
-        pid = await start(Desk, senders, name="desk")
-        with pytest.raises(CallTimeoutError):
-            await call(pid, 1, timeout=0.001)
-        assert not senders[0].waiting
-        assert repr(senders[0]) == "<sender None, dead>"
-        assert not reply(senders[0], "late")
-        assert events.told == [
-            (LATE_REPLY, {"count": 1}, {"node": "test", "pid": pid, "name": "desk", "cause": "timeout"})
-        ]
+async def test_late_reply_after_a_timeout_is_dropped_counted_and_told(node: Node) -> None:
+    events = Events(node, LATE_REPLY)
+    senders: list[Sender] = []
+    pid = await start(Desk, senders, name="desk")
+    with pytest.raises(CallTimeoutError):
+        await call(pid, "key", timeout=1)
+    assert not senders[0].waiting
+    assert repr(senders[0]) == "<sender None, dead>"
+    await asyncio.sleep(2)
+    assert not reply(senders[0], "late")
+    (event, measured, about), *others = events.told
+    assert (event, others) == (LATE_REPLY, [])
+    assert measured == {"count": 1, "lateness": pytest.approx(2, abs=0.01)}
+    assert about == {"node": node.name, "pid": pid, "name": "desk", "request": "key", "cause": "timeout"}
+    assert node.statistics().late_replies == 1
 
 
-async def test_late_reply_after_the_caller_was_cancelled_is_dropped_and_told() -> None:
-    async with quick_node() as node:
-        events = Events(node, LATE_REPLY)
-        senders: list[Sender] = []
-        pid = await start(Desk, senders)
-        waiting = asyncio.create_task(call(pid, 1))
-        await steps()
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        assert not reply(senders[0], "late")
-        assert events.all("cause") == ["cancelled"]
+async def test_late_reply_after_the_caller_was_cancelled_is_dropped_and_told(node: Node) -> None:
+    events = Events(node, LATE_REPLY)
+    senders: list[Sender] = []
+    pid = await start(Desk, senders)
+    waiting = asyncio.create_task(call(pid, 1))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await asyncio.sleep(2)
+    assert not reply(senders[0], "late")
+    ((_, measured, about),) = events.told
+    assert about["cause"] == "cancelled"
+    assert measured == {"count": 1, "lateness": pytest.approx(2)}
+
+
+async def test_last_reply_says_since_when_its_caller_is_gone(node: Node) -> None:
+    events = Events(node, LATE_REPLY)
+
+    async def answer(_: object) -> Reply:
+        await asyncio.sleep(3)
+        return Reply("bye", then=Stop("normal"))
+
+    waiting = asyncio.create_task(call(await start(By), answer))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    await asyncio.sleep(5)
+    assert [measured for _, measured, _ in events.told] == [{"count": 1, "lateness": pytest.approx(2)}]
+
+
+async def test_reply_in_the_step_in_which_the_caller_is_cancelled_is_not_late_by_any_time(node: Node) -> None:
+    events = Events(node, LATE_REPLY)
+    senders: list[Sender] = []
+    pid = await start(Desk, senders)
+    waiting = asyncio.create_task(call(pid, 1))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    assert not reply(senders[0], "late")
+    await asyncio.wait([waiting])
+    assert [measured for _, measured, _ in events.told] == [{"count": 1, "lateness": 0}]
 
 
 async def test_second_reply_is_dropped_and_told() -> None:
@@ -121,6 +151,7 @@ async def test_second_reply_is_dropped_and_told() -> None:
 
         assert await call(pid, twice) == "first"
         assert events.all("cause") == ["replied", "replied"]
+        assert [measured for _, measured, _ in events.told] == [{"count": 1}, {"count": 1}]
 
 
 async def test_reply_after_a_refusal_is_dropped_and_told() -> None:

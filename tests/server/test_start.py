@@ -14,10 +14,10 @@ from stanchion.errors import (
     NoNodeError,
     StartError,
 )
-from stanchion.kernel import ProcessExit, exit, link, register, self_pid, spawn, wait_exit, whereis
+from stanchion.kernel import Node, ProcessExit, deadline, exit, link, register, self_pid, spawn, wait_exit, whereis
 from stanchion.server import IGNORE, NO_REPLY, UNHANDLED, Continue, GenServer, Reply, Stop, call, start
 from tests.kernel.helpers import process_of, quick_node, run_in_process, sleeper, steps
-from tests.server.servers import By, Counter, hang, raises, returns
+from tests.server.servers import HANG, By, Counter, hang, raises, returns
 
 
 async def test_started_server_is_ready_and_gets_its_arguments() -> None:
@@ -126,14 +126,16 @@ async def test_init_that_takes_too_long_is_killed_and_says_what_to_do() -> None:
         with pytest.raises(StartError) as caught:
             await start(By, hang, timeout=0.01)
         assert str(caught.value) == (
-            "start of By <test.1>: expected init to finish, got 'timeout'\n"
+            "start of By <test.1>: expected init to finish within 0.01 s, got 'timeout'\n"
+            "Limit: timeout=0.01.\n"
+            f"Target: By <test.1> is in its init(), at {HANG}.\n"
             "Fix: pass a longer timeout=, or do the slow work in handle_continue()."
         )
         assert node.processes == {}
 
 
 async def test_init_may_take_as_long_as_the_node_says_when_nothing_is_said() -> None:
-    async with quick_node(call_timeout=0.01):
+    async with quick_node(timeouts=0.01):
         with pytest.raises(StartError, match="got 'timeout'"):
             await start(By, hang)
 
@@ -148,7 +150,7 @@ async def test_class_may_say_how_long_its_init_may_take() -> None:
 
 
 async def test_init_may_take_for_ever_when_told_so() -> None:
-    async with quick_node(call_timeout=0.001):
+    async with quick_node(timeouts=0.001):
         pid = await start(By, lambda _: asyncio.sleep(0.02), timeout=None)
         assert pid.alive
 
@@ -346,3 +348,32 @@ async def test_continue_out_of_init_is_part_of_no_start() -> None:
     async with quick_node():
         pid = await start(By, returns(Continue(hang)))
         assert pid.alive
+
+
+async def test_start_under_a_deadline_that_has_passed_starts_nothing() -> None:
+    began = []
+    async with quick_node() as node:
+        with pytest.raises(StartError) as caught:
+            async with deadline(0):
+                await start(By, began.append)
+        assert str(caught.value) == (
+            "start of By: expected init to finish within 0 s, got 'timeout', and nothing was started\n"
+            f"Limit: what was left of {caught.value.cut_by}; without it: default = 5 s (code).\n"
+            "Fix: give the deadline more seconds, or do less under it."
+        )
+        assert node.next_id() == 1
+    assert began == []
+
+
+async def test_init_may_take_no_longer_than_the_deadline_leaves(node: Node) -> None:
+    with pytest.raises(StartError, match=r"Limit: what was left of the deadline of 1 s .*without it: timeout=5\."):
+        async with deadline(1):
+            await start(By, hang, timeout=5)
+    assert node.processes == {}
+
+
+async def test_init_has_the_time_that_a_rule_gives() -> None:
+    async with quick_node() as node:
+        node.timeouts.set(0.01, operation="stanchion.init")
+        with pytest.raises(StartError, match=r"Limit: operation 'stanchion\.init' = 0\.01 s"):
+            await start(By, hang)

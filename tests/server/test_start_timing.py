@@ -51,6 +51,42 @@ async def test_init_that_ends_in_the_very_steps_of_the_timeout_is_one_or_the_oth
             assert await call(outcome, "alive") == "alive"
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_init_that_crashes_in_the_very_steps_of_the_timeout_is_one_or_the_other(steps: int) -> None:
+    async with quick_node(clock=VirtualClock()) as node:
+        with pytest.raises(StartError) as caught:
+            await start(Crashes, steps, timeout=1)
+        assert str(caught.value.reason) in ("timeout", "late")
+        assert node.processes == {}
+
+
+async def test_init_that_crashes_just_before_the_starter_hears_of_the_timeout_has_crashed() -> None:
+    async with quick_node(clock=VirtualClock()) as node:
+        event = asyncio.Event()
+        node.wheel.add(1, Sets(event))
+        with pytest.raises(StartError) as caught:
+            await start(CrashesAfter, event, timeout=1)
+        assert str(caught.value).startswith("start of CrashesAfter <")
+        assert str(caught.value).endswith(">: expected init to finish, got ValueError('late')")
+        assert node.processes == {}
+
+
+class Sets:
+    """What sets an event when the wheel calls."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self.event = event
+
+    def expire(self) -> None:
+        self.event.set()
+
+
+class CrashesAfter(GenServer):
+    async def init(self, event: asyncio.Event) -> None:
+        await event.wait()
+        raise ValueError("late")
+
+
 class Steps(Slow):
     """Its init takes until the tick of the timeout, and then so many steps of the loop."""
 
@@ -75,3 +111,11 @@ async def test_init_that_ends_right_after_the_deadline_counts_when_nobody_has_ac
         await asyncio.sleep(0.1)  # for init to end
         pid = await starting.ready()
         assert await call(pid, "alive") == "alive"
+
+
+class Crashes(Steps):
+    """As ``Steps``, and then it crashes."""
+
+    async def init(self, seconds: float) -> None:
+        await super().init(seconds)
+        raise ValueError("late")

@@ -123,6 +123,18 @@ async def test_get_takes_a_timeout() -> None:
             await StateHolder.get(pid, lambda _: asyncio.sleep(1), timeout=0.01)
 
 
+async def test_what_is_asked_of_a_holder_has_the_limit_that_a_rule_gives_it() -> None:
+    async with quick_node() as node:
+        pid = await start(StateHolder, int)
+        StateHolder.cast(pid, lambda _: asyncio.sleep(1))
+        node.timeouts.set(0.01, operation="stanchion.get")
+        node.timeouts.set(0.02, operation="stanchion.get_and_update")
+        with pytest.raises(CallTimeoutError, match=r"expected a reply to stanchion\.get\(same\) within 0\.01 s"):
+            await StateHolder.get(pid, same)
+        with pytest.raises(CallTimeoutError, match=r"reply to stanchion\.get_and_update\(same\) within 0\.02 s"):
+            await StateHolder.get_and_update(pid, same)
+
+
 async def cast_function(ref: Any, function: Any) -> None:
     StateHolder.cast(ref, function)
 

@@ -138,8 +138,13 @@ async def test_stop_gives_up_after_its_timeout_and_the_order_stays() -> None:
         cast(pid, lambda _: gate_passed(gate))
         with pytest.raises(StopTimeoutError) as caught:
             await stop(pid, timeout=0.01)
+        assert caught.value.doing is not None
+        assert caught.value.doing.startswith("By <test.1 busy> has had <function ")
+        assert caught.value.doing.endswith(" s; 1 message waits in its mailbox")
         assert str(caught.value) == (
-            "stop of <test.1 busy>: expected its end within 0.01 s, got none\n"
+            "stop of <test.1 busy>: expected its end within 0.01 s, got none; the order stays in its mailbox\n"
+            "Limit: timeout=0.01.\n"
+            f"Target: {caught.value.doing}.\n"
             "Fix: pass a longer timeout=, or end it at once with exit(pid, 'kill')."
         )
         assert isinstance(caught.value, TimeoutError)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,18 @@ from stanchion.errors import (
     NoNodeError,
     StopExitError,
 )
-from stanchion.kernel import ProcessExit, exit, monitor, receive, self_pid, spawn, spawn_link, trap_exit, wait_exit
+from stanchion.kernel import (
+    ProcessExit,
+    deadline,
+    exit,
+    monitor,
+    receive,
+    self_pid,
+    spawn,
+    spawn_link,
+    trap_exit,
+    wait_exit,
+)
 from stanchion.server import (
     NO_REPLY,
     GenServer,
@@ -579,7 +591,7 @@ async def test_cancelled_request_leaves_no_deadline(function: Any) -> None:
         await steps()
         asking.cancel()
         await asyncio.wait([asking])
-        assert not any(node.deadlines._buckets.values())
+        assert not any(node.wheel._buckets.values())
 
 
 async def test_request_works_across_nodes() -> None:
@@ -587,3 +599,34 @@ async def test_request_works_across_nodes() -> None:
         pid = await start(Counter, 3)
         async with quick_node("two"):
             assert await get_state(pid) == {"count": 3}
+
+
+@pytest.mark.parametrize("ask", [get_state, get_status, suspend, resume, partial(replace_state, function=dict)])
+async def test_question_has_the_limit_that_a_rule_gives_it(ask) -> None:
+    async with quick_node() as node:
+        pid = await start(By)
+        cast(pid, hang)
+        name = (ask.func if isinstance(ask, partial) else ask).__name__
+        node.timeouts.set(0.01, operation=f"stanchion.{name}")
+        with pytest.raises(CallTimeoutError, match=rf"expected a reply to {name}\(\) within 0.01 s"):
+            await ask(pid)
+
+
+async def test_question_under_a_deadline_that_has_passed_is_not_asked() -> None:
+    async with quick_node():
+        pid = await start(By)
+        with pytest.raises(CallTimeoutError, match="the request was not sent"):
+            async with deadline(0):
+                await suspend(pid)
+        assert (await get_status(pid)).sysstate == "running"
+
+
+async def test_rule_for_one_question_is_none_for_the_others() -> None:
+    async with quick_node() as node:
+        pid = await start(By)
+        node.timeouts.set(3.0, operation="stanchion.get_state")
+        node.timeouts.set(0.01, operation="stanchion.suspend")
+        await get_state(pid)
+        cast(pid, hang)
+        with pytest.raises(CallTimeoutError, match=r"expected a reply to suspend\(\) within 0\.01 s"):
+            await suspend(pid)

@@ -23,6 +23,7 @@ from stanchion.errors import (
     StoreUncertainError,
 )
 from stanchion.storage import PostgresDatabase, notify
+from stanchion.storage.databases._postgres_errors import is_lost
 from tests.postgres import PostgresServer, execute_async
 
 notes = sa.Table("notes", sa.MetaData(), sa.Column("text", sa.Text, primary_key=True))
@@ -487,3 +488,7 @@ async def test_listener_is_polled_and_told_of_while_the_server_is_away(
     await asyncio.to_thread(own_postgres.start)
     await asyncio.wait_for(heard.wait(), 5)
     await database.close()
+
+
+def test_connection_that_broke_in_the_middle_of_something_is_lost() -> None:
+    assert is_lost(asyncpg.InternalClientError("got result for unknown protocol state 3"))

@@ -32,6 +32,10 @@ async def slow(seconds):
     return seconds
 
 
+SLOW = f"{__file__}:{slow.__code__.co_firstlineno + 2}"
+"""Where ``slow`` waits."""
+
+
 async def fail(error):
     """Raise, or exit with a reason."""
     raise error if isinstance(error, BaseException) else ProcessExit(error)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from stanchion.errors import ChildSpecError, InvalidOptionError
-from stanchion.server import POLICY, GenServer
+from stanchion.server import GenServer
 from stanchion.supervisor import Supervisor, child_spec, supervisor_spec
+from stanchion.timeouts import POLICY
 
 
 class Inventory(GenServer):
@@ -26,7 +27,7 @@ class Job:
 def test_spec_has_the_defaults_of_a_worker():
     spec = child_spec(Inventory, {"pear": 3})
     assert (spec.id, spec.start, spec.args, spec.name) == ("Inventory", Inventory, ({"pear": 3},), None)
-    assert (spec.restart, spec.shutdown, spec.mailbox, spec.timeout) == ("permanent", 5.0, None, POLICY)
+    assert (spec.restart, spec.shutdown, spec.mailbox, spec.timeout) == ("permanent", POLICY, None, POLICY)
     assert spec.type == "worker"
     assert repr(spec) == "<child_spec 'Inventory': permanent worker Inventory>"
 
@@ -57,9 +58,9 @@ def test_spec_starts_servers_and_async_functions(start, id):
     assert child_spec(start).id == id
 
 
-def test_spec_of_a_supervisor_waits_for_it_without_limit():
-    spec = child_spec(Supervisor, [])
-    assert (spec.type, spec.shutdown) == ("supervisor", None)
+def test_spec_of_a_supervisor_leaves_its_times_to_the_policy():
+    spec = supervisor_spec([])
+    assert (spec.type, spec.shutdown, spec.timeout) == ("supervisor", POLICY, POLICY)
 
 
 @pytest.mark.parametrize(("shutdown", "kept"), [(None, None), (0, 0.0), ("brutal_kill", "brutal_kill")])
@@ -148,11 +149,18 @@ def test_spec_refuses_an_instance_and_a_coroutine():
 def test_supervisor_spec_gives_its_options_to_the_supervisor():
     children = [child_spec(Inventory)]
     spec = supervisor_spec(
-        children, strategy="rest_for_one", max_restarts=9, max_seconds=timedelta(minutes=1), name="top", shutdown=7
+        children,
+        strategy="rest_for_one",
+        max_restarts=9,
+        max_seconds=timedelta(minutes=1),
+        name="top",
+        shutdown=7,
+        timeout=9,
     )
     assert spec.start is Supervisor
     assert spec.args == (children, "rest_for_one", 9, 60.0, "never")
-    assert (spec.id, spec.name, spec.type, spec.shutdown) == ("top", "top", "supervisor", 7.0)
+    assert (spec.id, spec.name, spec.type) == ("top", "top", "supervisor")
+    assert (spec.shutdown, spec.timeout) == (7.0, 9.0)
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,9 @@ def test_spec_keeps_significance_backoff_and_budget():
     assert (above.significant, above.backoff, above.budget) == (True, backoff, budget)
 
 
-def test_spec_of_type_supervisor_waits_for_it_without_limit():
-    assert (child_spec(connect).type, child_spec(connect).shutdown) == ("worker", 5.0)
-    spec = child_spec(connect, type="supervisor")
-    assert (spec.type, spec.shutdown) == ("supervisor", None)
+def test_spec_of_a_function_is_that_of_a_worker_unless_it_says_otherwise():
+    assert child_spec(connect).type == "worker"
+    assert child_spec(connect, type="supervisor").type == "supervisor"
 
 
 @pytest.mark.parametrize(

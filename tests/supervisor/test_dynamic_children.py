@@ -34,6 +34,7 @@ from stanchion.supervisor import (
     terminate_child,
     which_children,
 )
+from stanchion.timeouts import POLICY
 from tests.kernel.helpers import run_in_process
 from tests.supervisor.servers import InitBy, hang, quick_node, recorder
 
@@ -293,7 +294,7 @@ async def test_wrong_option_is_refused_at_the_start():
 async def test_child_spec_puts_one_into_a_tree():
     async with quick_node():
         spec = DynamicSupervisor.child_spec(max_children=1, extra_args=[1], name="pool", restart="transient")
-        assert (spec.id, spec.type, spec.restart, spec.shutdown) == ("pool", "supervisor", "transient", None)
+        assert (spec.id, spec.type, spec.restart, spec.shutdown) == ("pool", "supervisor", "transient", POLICY)
         await start(Supervisor, [spec])
         child = await start_child("pool", child_spec(Holder, 2))
         assert child is not None

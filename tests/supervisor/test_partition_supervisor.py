@@ -17,6 +17,7 @@ from stanchion.supervisor import (
     start_function,
     which_children,
 )
+from stanchion.timeouts import POLICY
 from tests.supervisor.servers import InitBy, hang, process_of, quick_node, states
 
 via = PartitionSupervisor.via
@@ -140,7 +141,7 @@ async def test_partitions_may_be_plain_processes_or_come_of_a_start_function():
 
 async def test_tree_takes_a_partition_supervisor():
     spec = PartitionSupervisor.child_spec(PART, 2, name="parts", strategy="one_for_all", max_restarts=0)
-    assert (spec.id, spec.type, spec.shutdown, spec.restart) == ("parts", "supervisor", None, "permanent")
+    assert (spec.id, spec.type, spec.shutdown, spec.restart) == ("parts", "supervisor", POLICY, "permanent")
     assert PartitionSupervisor.child_spec(PART, 2).id == "PartitionSupervisor"
     async with quick_node():
         above = await start(Supervisor, [spec])

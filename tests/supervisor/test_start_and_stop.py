@@ -96,8 +96,8 @@ async def test_supervisor_does_not_start_when_its_arguments_are_wrong():
         assert "Supervisor(strategy): expected one of 'one_for_one'" in str(caught.value)
 
 
-async def test_supervisor_has_no_start_limit_of_its_own():
-    async with quick_node(call_timeout=0.01):
+async def test_supervisor_has_a_longer_time_to_start_than_a_worker():
+    async with quick_node(timeouts=0.01):
         slow = child_spec(InitBy, lambda: asyncio.sleep(0.03), timeout=5)
         supervisor = await start(Supervisor, [slow])
         assert await states(supervisor) == {"InitBy": "running"}

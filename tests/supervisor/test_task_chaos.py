@@ -103,7 +103,7 @@ async def disorder(seed: int, rounds: int) -> None:
         await start(Supervisor, [TaskSupervisor.child_spec(name="tasks", max_children=12)], "one_for_one", rounds)
         await kill_some(draw, node, rounds)
     assert not node.processes
-    assert not node.deadlines._ticks
+    assert not node.wheel._ticks
     # Generators that were left are closed by tasks of their own; the harness wants none behind.
     await asyncio.sleep(100)
 

@@ -20,7 +20,7 @@ from stanchion.supervisor import DynamicSupervisor, Task, TaskExit, TaskOk, Task
 from stanchion.testing import VirtualTimeLoop
 from tests.kernel.helpers import run_in_process, steps
 from tests.supervisor.servers import hang, quick_node
-from tests.supervisor.tasks import double, fail, no_tasks, node_of, slow, slow_fail, tasks
+from tests.supervisor.tasks import SLOW, double, fail, no_tasks, node_of, slow, slow_fail, tasks
 
 async_nolink = TaskSupervisor.async_nolink
 
@@ -137,8 +137,10 @@ async def test_await_gives_up_when_the_time_is_up_and_the_task_goes_on():
         assert isinstance(info.value, TimeoutError)
         assert info.value.timeout == 3
         assert str(info.value) == (
-            f"{task!r}: expected a result within 3 s, got none\n"
-            "Fix: pass a longer timeout=; it goes on, so await it again, or end it with shutdown()."
+            f"{task!r}: expected a result within 3 s, got none; it goes on\n"
+            "Limit: timeout=3.\n"
+            f"Target: {task!r} is at {SLOW}.\n"
+            "Fix: pass a longer timeout=, await it again, or end it with shutdown()."
         )
         assert await task.await_(timeout=None) == 10
 
@@ -472,3 +474,11 @@ async def test_unread_result_is_nobodys_error():
         await steps()
         assert await no_tasks(supervisor)
         exit(supervisor, "shutdown")
+
+
+async def test_task_is_done_when_its_function_has_returned():
+    async with tasks() as supervisor:
+        task = await async_nolink(supervisor, slow, 21)
+        assert not task.done()
+        await task.await_(timeout=30)
+        assert task.done()

@@ -15,7 +15,7 @@ from stanchion.supervisor import TaskExit, TaskOk, TaskSupervisor
 from stanchion.testing import VirtualTimeLoop
 from tests.kernel.helpers import run_in_process, steps
 from tests.supervisor.servers import hang
-from tests.supervisor.tasks import Owner, double, fail, no_tasks, slow, stubborn, tasks
+from tests.supervisor.tasks import SLOW, Owner, double, fail, no_tasks, slow, stubborn, tasks
 
 async_stream = TaskSupervisor.async_stream
 nolink = TaskSupervisor.async_stream_nolink
@@ -218,7 +218,9 @@ async def test_task_that_takes_too_long_is_killed_and_the_stream_raises():
             await anext(stream)
         assert (info.value.timeout, now()) == (10, pytest.approx(10, abs=0.1))
         assert str(info.value) == (
-            f"{info.value.task}: expected a result within 10 s, got none\n"
+            f"{info.value.task}: expected a result within 10 s, got none; it was killed\n"
+            "Limit: timeout=10.\n"
+            f"Target: {info.value.task} is at {SLOW}.\n"
             "Fix: pass a longer timeout=, or on_timeout='kill_task' to have TaskExit('timeout', item) instead."
         )
         assert await no_tasks(supervisor)

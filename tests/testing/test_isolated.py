@@ -20,6 +20,7 @@ from stanchion.testing import (
     SeededLoop,
     VirtualClock,
     VirtualTimeLoop,
+    advance,
     assert_down,
     crash_on,
     run_isolated,
@@ -345,8 +346,8 @@ class Watcher(st.GenServer):
         self.refs = []
 
     def handle_call(self, request, sender):
-        target, keeps = request
-        ref = st.monitor(target)
+        target, keeps, until = request
+        ref = st.monitor(target, until=until)
         if keeps:
             self.refs.append(ref)
 
@@ -355,23 +356,78 @@ def test_monitors_that_nobody_can_end_are_told():
     async def main():
         counter, watcher = await st.start(Counter), await st.start(Watcher)
         for _ in range(3):
-            await st.call(watcher, (counter, False))
+            await st.call(watcher, (counter, False, None))
 
-    assert leftovers_of(main) == [
-        (
-            "monitors: Watcher <test.2> has 3 of Counter <test.1>, and keeps none of them to end it\n"
-            "  Fix: demonitor() each when it has served, or monitor once."
-        )
-    ]
+    (text,) = leftovers_of(main)
+    assert re.match(
+        r"3 monitors of Counter <test\.1> by Watcher <test\.2>, made at .*test_isolated\.py:\d+: "
+        r"nobody keeps the ref, so nobody can end it\n  Fix: keep the ref and demonitor\(\) it",
+        text,
+    )
 
 
-def test_monitors_that_are_kept_or_alone_are_not_left_behind():
+def test_monitors_that_are_kept_or_last_until_the_exit_are_not_left_behind():
     async def main():
-        first, second, watcher = await st.start(Counter), await st.start(Counter), await st.start(Watcher)
-        for request in ((first, True), (first, True), (first, False), (second, False)):
+        counter, watcher = await st.start(Counter), await st.start(Watcher)
+        for request in ((counter, True, None), (counter, False, "exit")):
             await st.call(watcher, request)
 
     run_isolated(main)
+
+
+def test_timer_to_who_has_ended_is_told():
+    async def remind(pid):
+        st.send_after(pid, "too late", 60)
+        await st.receive(timeout=None)
+
+    async def main():
+        st.spawn(remind, st.spawn(asyncio.sleep, 0))
+        await wait_quiet()
+
+    (text,) = leftovers_of(main)
+    assert re.fullmatch(
+        r"a timer of remind <test\.2>, to <test\.1>, 60 s left, made at .*test_isolated\.py:\d+: "
+        r"it is for a process that has ended\n"
+        r"  Fix: cancel_timer\(\) it when the process ends, of which monitor\(\) tells; or send to a name\.",
+        text,
+    )
+
+
+def test_reply_that_is_owed_for_long_is_told():
+    class Forgetful(st.GenServer):
+        def handle_call(self, request, sender):
+            return st.NO_REPLY
+
+    async def main():
+        server = await st.start(Forgetful)
+        call = asyncio.create_task(st.call(server, "anybody?", timeout=None))
+        await advance(61)
+        call.add_done_callback(lambda call: call.exception())
+        kept.append(call)
+
+    (text,) = leftovers_of(main)
+    assert text == (
+        "a reply of Forgetful <test.1>, to <sender None, waiting> for 'anybody?': it has been owed for 61 s\n"
+        "  Fix: reply() to each sender kept after NO_REPLY, also where the work fails; and call with a timeout."
+    )
+    kept.clear()
+
+
+def test_task_that_outlives_its_process_is_told_once():
+    async def leave():
+        kept.append(asyncio.create_task(asyncio.Event().wait(), name="orphan"))
+
+    async def main():
+        st.spawn(leave)
+        await wait_quiet()
+
+    (text,) = leftovers_of(main)
+    assert re.match(
+        r"a task of leave <test\.1>, 'orphan' \(Event\.wait\), which waits at .*locks\.py:\d+, "
+        r"made at .*test_isolated\.py:\d+: its process has ended\n  Fix: cancel it in terminate\(\)",
+        text,
+    )
+    kept.clear()
 
 
 def test_what_belongs_to_the_node_is_not_left_behind():

@@ -132,13 +132,13 @@ def test_marked_test_that_is_not_async_is_told_at_collection(run, body):
 
 def test_plain_test_in_a_module_that_is_marked_is_left_alone(run):
     run("""
-        pytestmark = pytest.mark.stanchion(call_timeout=7)
+        pytestmark = pytest.mark.stanchion(timeouts=7)
 
         def test_plain():
             pass
 
         async def test_it(node):
-            assert node.call_timeout == 7
+            assert node.timeouts.default == 7
     """).assert_outcomes(passed=2)
 
 
@@ -162,11 +162,11 @@ def test_fixture_may_stand_for_the_node_and_use_it(run):
     run("""
         @pytest.fixture
         def node(node):
-            node.call_timeout = 7
+            node.timeouts.set(7)
             return node
 
         async def test_it(node):
-            assert (node.running, node.call_timeout) == (True, 7)
+            assert (node.running, node.timeouts.default) == (True, 7)
     """).assert_outcomes(passed=1)
 
 
@@ -204,9 +204,9 @@ def test_property_runs_each_example_in_a_node_of_its_own(run):
 
 def test_marker_gives_options_to_the_node(run):
     run("""
-        @pytest.mark.stanchion(name="mine", call_timeout=7, dead_letters="memory:")
+        @pytest.mark.stanchion(name="mine", timeouts=7, dead_letters="memory:")
         async def test_it(node):
-            assert (node.name, node.call_timeout) == ("mine", 7)
+            assert (node.name, node.timeouts.default) == ("mine", 7)
             delivery = await st.send_supervised("nobody", "x", retries=0, on_error="dead_letter")
             assert delivery.dead_letter_id
     """).assert_outcomes(passed=1)
@@ -223,11 +223,11 @@ def test_marker_may_ask_for_real_time(run):
 
 def test_nearer_marker_wins_option_by_option(run):
     run("""
-        pytestmark = pytest.mark.stanchion(name="outer", call_timeout=7)
+        pytestmark = pytest.mark.stanchion(name="outer", timeouts=7)
 
         @pytest.mark.stanchion(name="inner")
         async def test_it(node):
-            assert (node.name, node.call_timeout) == ("inner", 7)
+            assert (node.name, node.timeouts.default) == ("inner", 7)
     """).assert_outcomes(passed=1)
 
 

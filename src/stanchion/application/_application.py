@@ -9,17 +9,19 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, overload
 
-from stanchion._validate import callable_or_none, cut, one_of, seconds_or_none, word
+from stanchion._validate import callable_or_none, cut, one_of, word
 from stanchion.application._config import ConfigSource, configs_of, is_file, read_tables
 from stanchion.application._controller import controller_of
 from stanchion.application._master import RestartType
-from stanchion.errors import InvalidOptionError, StanchionError, StartError, StopTimeoutError
+from stanchion.errors import InvalidOptionError, StanchionError, StartError
 from stanchion.kernel import current_node
 from stanchion.supervisor import ChildSpec, Flags, Strategy, checked_flags
+from stanchion.timeouts import POLICY, checked_timeout
 
 if TYPE_CHECKING:
     from stanchion._validate import Seconds
     from stanchion.kernel import Pid
+    from stanchion.timeouts import Policy
 
 _C = TypeVar("_C")
 
@@ -72,7 +74,7 @@ class Application:
         depends_on: Iterable[Application] = (),
         prep_stop: Callable[[], object] | None = None,
         stop: Callable[[], object] | None = None,
-        callback_timeout: Seconds | None = 5.0,
+        callback_timeout: Seconds | Policy | None = POLICY,
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: Seconds = 5.0,
@@ -87,7 +89,7 @@ class Application:
         depends_on: Iterable[Application] = (),
         prep_stop: Callable[[_C], object] | None = None,
         stop: Callable[[_C], object] | None = None,
-        callback_timeout: Seconds | None = 5.0,
+        callback_timeout: Seconds | Policy | None = POLICY,
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: Seconds = 5.0,
@@ -101,7 +103,7 @@ class Application:
         depends_on: Iterable[Application] = (),
         prep_stop: Callable[..., object] | None = None,
         stop: Callable[..., object] | None = None,
-        callback_timeout: Seconds | None = 5.0,
+        callback_timeout: Seconds | Policy | None = POLICY,
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: Seconds = 5.0,
@@ -121,7 +123,8 @@ class Application:
                 tree has ended by itself.
             stop: Called after the tree has stopped.
             callback_timeout: Seconds that ``prep_stop`` and ``stop`` may take each, and then it is killed; None for
-                no limit. One that raises is logged, and what follows goes on.
+                no limit. By default what the node's ``TimeoutPolicy`` says of ``stanchion.application_callback`` (5.0).
+                One that raises is logged, and what follows goes on.
             strategy: The top supervisor's: ``"one_for_one"``, ``"one_for_all"`` or ``"rest_for_one"``.
             max_restarts: How many restarts within ``max_seconds`` it does before it gives up; 0 for none.
             max_seconds: See ``max_restarts``; more than 0.
@@ -139,7 +142,7 @@ class Application:
         )
         self._prep_stop: Final = self._checked_function("prep_stop", prep_stop)
         self._stop: Final = self._checked_function("stop", stop)
-        self._callback_timeout: Final = seconds_or_none("Application(callback_timeout)", callback_timeout)
+        self._callback_timeout: Final = checked_timeout("Application(callback_timeout)", callback_timeout)
         function: Callable[..., Iterable[ChildSpec]] | None = None
         specs: Iterable[ChildSpec] = ()
         if callable(children) and not isinstance(children, type):
@@ -150,7 +153,13 @@ class Application:
         self._flags: Final = checked_flags("Application", specs, strategy, max_restarts, max_seconds)
         self._check_names()
 
-    async def start(self, *, config: ConfigSource | None = None, type: RestartType = "temporary") -> Pid:
+    async def start(
+        self,
+        *,
+        config: ConfigSource | None = None,
+        type: RestartType = "temporary",
+        timeout: Seconds | Policy | None = POLICY,
+    ) -> Pid:
         """Start the tree on the node of the running code, and wait until all of it has started.
 
         Those that it depends on, and that do not run there yet, are started before it, with the same ``config`` and
@@ -164,6 +173,8 @@ class Application:
             type: What it means for the node when the application ends without ``stop``. ``"permanent"``: the others
                 are stopped too, and ``run`` ends. ``"transient"``: the same, unless its top supervisor ended with
                 reason ``"normal"``. ``"temporary"``: nothing but a line in the log.
+            timeout: Seconds that its tree may take to start, and that of each that it depends on; None for no limit. By
+                default what the node's ``TimeoutPolicy`` says of ``stanchion.init_supervisor`` (60.0).
 
         Returns:
             The pid of the top supervisor.
@@ -173,7 +184,8 @@ class Application:
             ApplicationStateError: it runs or starts already, another application has its name, one that it depends
                 on ended meanwhile, or the calling process belongs to one that this call would have to wait for.
             ChildStartError: a child did not start; those before it have been stopped.
-            StartError: it was told to stop before it had started, or its ``children`` function raised.
+            StopTimeoutError: one of them has begun to stop, and did not end in time.
+            StartError: it took too long, was told to stop before it had started, or its ``children`` function raised.
             ChildSpecError: the ``children`` function returned what is no spec, or an id comes twice.
             NameTakenError: the name of its top supervisor is taken.
             InvalidOptionError: an argument is wrong.
@@ -186,18 +198,20 @@ class Application:
         """
         node = current_node("Application.start()")
         one_of("Application.start(type)", type, get_args(RestartType))
+        checked_timeout("Application.start(timeout)", timeout)
         found = await asyncio.to_thread(read_tables, config) if is_file(config) else read_tables(config)
         configs = configs_of((*self.all_dependencies, self), found, os.environ)
-        master = await controller_of(node).start(self, type, configs)
+        master = await controller_of(node).start(self, type, configs, timeout)
         return await master.started()
 
-    async def stop(self, *, timeout: Seconds | None = None) -> None:
+    async def stop(self, *, timeout: Seconds | Policy | None = POLICY) -> None:
         """Stop it on the node of the running code: ``prep_stop``, the tree in order, ``stop``; wait for all of that.
 
         Those that it depends on go on. When it does not run there, this returns at once (OTP: an error).
 
         Args:
-            timeout: Seconds to wait; None waits as long as it takes: each child has a limit of its own.
+            timeout: Seconds to wait; None waits as long as it takes: each child has a limit of its own. By default what
+                the node's ``TimeoutPolicy`` says of ``stanchion.stop_application`` (90.0).
 
         Raises:
             ApplicationStateError: an application that runs depends on it (OTP would stop it all the same), or a
@@ -208,14 +222,10 @@ class Application:
 
         Cancellation: it is stopped all the same.
 
-        Source: ``application:stop/1``.
+        Source: ``application:stop/1``, which waits without a limit.
         """
-        limit = seconds_or_none("Application.stop(timeout)", timeout)
-        node = current_node("Application.stop()")
-        try:
-            await controller_of(node).stop(self, limit)
-        except TimeoutError:
-            raise StopTimeoutError(f"application {self.name!r}", timeout=limit or 0.0) from None
+        checked_timeout("Application.stop(timeout)", timeout)
+        await controller_of(current_node("Application.stop()")).stop(self, timeout)
 
     def _call(self, function: Callable[..., _C], config: object) -> _C:
         """Call one of its functions as ``__init__`` says."""

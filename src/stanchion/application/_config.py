@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from stanchion._toml import read_toml
 from stanchion._validate import cut, nearest
 from stanchion.errors import ApplicationConfigError, InvalidOptionError
 
@@ -44,17 +45,8 @@ def read_tables(source: ConfigSource | None) -> Tables:
         raise InvalidOptionError(
             "config", expected="the path of a TOML file, a mapping of tables, or None", got=cut(source)
         )
-    import tomllib  # only programs with a file pay for these two
-    from pathlib import Path
-
     path = os.fsdecode(source)
-    try:
-        return Tables(path, tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        got = error.strerror or repr(error)
-        raise ApplicationConfigError(path, None, subject=path, expected="a file to read", got=got) from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise ApplicationConfigError(path, None, subject=path, expected="TOML", got=str(error)) from error
+    return Tables(path, read_toml(path, ApplicationConfigError))
 
 
 def _as_toml(mapping: Mapping[Any, object]) -> dict[str, object]:

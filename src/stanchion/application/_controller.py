@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from stanchion._validate import cut
 from stanchion.application._master import Master, RestartType
-from stanchion.errors import ApplicationStateError, NodeStateError
-from stanchion.kernel import PROCESS, ExitReason, Node, Pid, Process, current_node, run_process
+from stanchion.errors import ApplicationStateError, NodeStateError, StopTimeoutError
+from stanchion.kernel import (
+    DEADLINE,
+    PROCESS,
+    ExitReason,
+    Node,
+    Pid,
+    Process,
+    current_node,
+    limit_cause,
+    run_process,
+    wait_limit,
+)
+from stanchion.timeouts import POLICY, STOP_APPLICATION
 
 if TYPE_CHECKING:
+    from stanchion._validate import Seconds
     from stanchion.application._application import Application
+    from stanchion.timeouts import Policy
 
 _log = logging.getLogger("stanchion.application")
 
@@ -90,11 +104,17 @@ class Controller:
 
     # --- start -----------------------------------------------------------------------------------
 
-    async def start(self, app: Application, type: RestartType, configs: Mapping[str, object]) -> Master:
+    async def start(
+        self,
+        app: Application,
+        type: RestartType,
+        configs: Mapping[str, object],
+        timeout: Seconds | Policy | None = POLICY,
+    ) -> Master:
         """Start an application after those that it depends on; see ``Application.start``."""
         begun: list[Master] = []
         try:
-            return await self._start(app, type, configs, begun)
+            return await self._start(app, type, configs, timeout, begun)
         except Exception:
             await self._stop(begun)
             raise
@@ -103,12 +123,17 @@ class Controller:
             raise
 
     async def _start(
-        self, app: Application, type: RestartType, configs: Mapping[str, object], begun: list[Master]
+        self,
+        app: Application,
+        type: RestartType,
+        configs: Mapping[str, object],
+        timeout: Seconds | Policy | None,
+        begun: list[Master],
     ) -> Master:
         for dependency in app.all_dependencies:
             known = await self._known(dependency)
             if known is None:
-                await self._begin(dependency, type, configs, begun)
+                await self._begin(dependency, type, configs, timeout, begun)
             elif not known.runs:
                 self._check_outside(known, "start")
                 await known.started()
@@ -121,17 +146,23 @@ class Controller:
                 got=f"one that is {known.state}",
                 fix="stop() it first, or go on with the one that runs.",
             )
-        return await self._begin(app, type, configs, begun)
+        return await self._begin(app, type, configs, timeout, begun)
 
     async def _stop(self, begun: list[Master]) -> None:
-        """Stop, in order, what a start has begun that failed."""
+        """Stop, in order, what a start has begun that failed: also where that was for want of time."""
+        outer = DEADLINE.set(None)
         try:
             for master in reversed(begun):
                 if not self._is_needed(master):
-                    await master.stop()
+                    try:
+                        await self._stopped(master)
+                    except StopTimeoutError as error:  # why the start failed says more
+                        _log.error("%s", error)
         except asyncio.CancelledError:
             self._kill(begun)
             raise
+        finally:
+            DEADLINE.reset(outer)
 
     def _kill(self, begun: list[Master]) -> None:
         for master in reversed(begun):
@@ -160,11 +191,16 @@ class Controller:
             if not known.ends:
                 return known
             self._check_outside(known, "start")
-            await known.stop()
+            await self._stopped(known)
         return None
 
     async def _begin(
-        self, app: Application, type: RestartType, configs: Mapping[str, object], begun: list[Master]
+        self,
+        app: Application,
+        type: RestartType,
+        configs: Mapping[str, object],
+        timeout: Seconds | Policy | None,
+        begun: list[Master],
     ) -> Master:
         what = f"application {app.name}"
         self.node.check_running(what)
@@ -184,7 +220,9 @@ class Controller:
                 )
         config = configs.get(app.name)
         flags = app._supervisor_flags(config)
-        master = self._masters[app.name] = Master(app, flags, type=type, config=config, controller=self)
+        master = self._masters[app.name] = Master(
+            app, flags, type=type, config=config, timeout=timeout, controller=self
+        )
         begun.append(master)
         await master.started()
         return master
@@ -205,7 +243,7 @@ class Controller:
 
     # --- stop ------------------------------------------------------------------------------------
 
-    async def stop(self, app: Application, timeout: float | None) -> None:
+    async def stop(self, app: Application, timeout: Seconds | Policy | None) -> None:
         """Stop an application; see ``Application.stop``."""
         master = self._masters.get(app.name)
         if master is None or master.application is not app:
@@ -221,7 +259,31 @@ class Controller:
                 got=names,
                 fix="stop those first.",
             )
-        await master.stop(timeout=timeout)
+        await self._stopped(master, timeout)
+
+    async def _stopped(self, master: Master, timeout: Seconds | Policy | None = POLICY) -> None:
+        """Stop an application, and wait until it has ended.
+
+        Raises:
+            StopTimeoutError: it goes on stopping.
+        """
+        process = master.process
+        limit = wait_limit("Application.stop(timeout)", process, STOP_APPLICATION, timeout)
+        try:
+            await master.stop(timeout=limit)
+        except TimeoutError:
+            # The latest one of what is left is the one that is to end now.
+            left = [process, *(one for one in self.node.processes.values() if one.is_beneath(process))]
+            rule, cut_by = limit_cause(self.node, process.code, None, STOP_APPLICATION, timeout, limit or 0.0)
+            raise StopTimeoutError(
+                f"application {master.application.name!r}",
+                timeout=limit or 0.0,
+                outcome="it goes on stopping",
+                rule=rule,
+                cut_by=cut_by,
+                doing=f"it waits for {left[-1]!r}",
+                fix="pass a longer timeout=, or give what is slow there less time to stop.",
+            ) from None
 
     async def close(self, stop: Callable[[Process], Awaitable[None]]) -> None:
         """Stop those that run, each by ``stop(process)``; the node calls this when it is left."""
@@ -250,11 +312,11 @@ class Controller:
         )
         if not harmless:
             self.ended = self.ended or Ended(name, reason)
-            run_process(self.node, self._take_down, label=f"end of application {name}")
+            run_process(self.node, self._take_down, code=f"end of application {name}")
 
     async def _take_down(self, _: Process) -> None:
         while (master := self._next_to_stop()) is not None:
-            await master.stop()
+            await master.stop(timeout=None)  # nobody waits for this, and each child has a time of its own
 
     def _next_to_stop(self) -> Master | None:
         """Return the latest one that no other depends on: an ended one may have been started anew behind those."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from stanchion.errors import StartError
 from stanchion.kernel import (
+    DEADLINE,
     Exit,
     ExitReason,
     Node,
+    Owned,
     Pid,
     Process,
     exit,
@@ -22,15 +24,19 @@ from stanchion.kernel import (
     run_process,
     signal,
     wait_exit,
+    wait_limit,
     watch,
 )
 from stanchion.server import begin_start
 from stanchion.supervisor import Flags, Supervisor
 from stanchion.telemetry import APPLICATION_START, APPLICATION_STOP, Event
+from stanchion.timeouts import APPLICATION_CALLBACK
 
 if TYPE_CHECKING:
+    from stanchion._validate import Seconds
     from stanchion.application._application import Application
     from stanchion.application._controller import Controller
+    from stanchion.timeouts import Policy
 
 _log = logging.getLogger("stanchion.application")
 
@@ -40,7 +46,7 @@ RestartType = Literal["permanent", "transient", "temporary"]
 _ORDERED: Final = "shutdown"
 
 
-class Master:
+class Master(Owned):
     """One application on one node, from the beginning of its start to its end.
 
     Attributes:
@@ -54,7 +60,14 @@ class Master:
     """
 
     def __init__(
-        self, application: Application, flags: Flags, *, type: RestartType, config: object, controller: Controller
+        self,
+        application: Application,
+        flags: Flags,
+        *,
+        type: RestartType,
+        config: object,
+        timeout: Seconds | Policy | None,
+        controller: Controller,
     ) -> None:
         self.application: Final = application
         self.type: Final[RestartType] = type
@@ -63,6 +76,9 @@ class Master:
         self.pid: Pid | None = None
         self.reason: ExitReason = "killed"
         self._flags: Final = flags
+        # Of the start of its tree, and the deadline of whoever asked for it.
+        self._timeout: Final = timeout
+        self._deadline: Final = DEADLINE.get()
         self._controller: Final = controller
         self._node: Final[Node] = controller.node
         # True once it was told to stop before its tree had ended by itself.
@@ -71,7 +87,7 @@ class Master:
         self._tree: Process | None = None
         # Whether it has started: a result and not an exception, for perhaps nobody reads it.
         self._started: Final[asyncio.Future[Pid | BaseException]] = self._node.loop.create_future()
-        self.process: Final[Process] = run_process(self._node, self._live, label=f"application {application.name}")
+        self.process: Final[Process] = run_process(self._node, self._live, code=f"application {application.name}")
         self.process.trap_exit = True  # and not in its first step: it may be told to stop before
         own(self.process, self)
 
@@ -96,7 +112,7 @@ class Master:
             raise outcome
         return outcome
 
-    async def stop(self, *, timeout: float | None = None) -> None:
+    async def stop(self, *, timeout: float | None) -> None:
         """Have it stopped in order, and wait until it has.
 
         Raises:
@@ -151,7 +167,7 @@ class Master:
         self.state = "stopping"
         await self._call("prep_stop", self.application._prep_stop)
         exit(self.pid, _ORDERED)
-        await wait_exit(self.pid, timeout=None)
+        await wait_exit(self.pid, timeout=None)  # each child has its own time, and whoever asked has a limit
         await self._call("stop", self.application._stop)
         self._tell(APPLICATION_STOP, clock.monotonic() - began, reason=self.reason, asked=self._asked)
 
@@ -159,10 +175,15 @@ class Master:
         if self.state == "stopping":
             raise StartError(f"application {self.application.name!r}", reason=_ORDERED)
         name = self.application.supervisor_name
-        tree = begin_start("Application.start()", self._node, process, Supervisor, tuple(self._flags), name, None, None)
-        self._tree = tree.process
-        watch(tree.process, self)
-        return await tree.ready()
+        flags = tuple(self._flags)
+        DEADLINE.set(self._deadline)
+        try:
+            tree = begin_start("Application.start()", self._node, process, Supervisor, flags, name, None, self._timeout)
+            self._tree = tree.process
+            watch(tree.process, self)
+            return await tree.ready()
+        finally:
+            DEADLINE.set(None)  # it is in force for nothing that comes after the start
 
     async def _call(self, name: str, callback: Callable[..., object] | None) -> None:
         """Run a callback in a process of its own, so that whatever it does is its own affair."""
@@ -175,8 +196,9 @@ class Master:
                 await result
 
         label = f"{name} of application {self.application.name}"
-        pid = run_process(self._node, body, label=label, parent=self.process).pid
-        limit = self.application._callback_timeout
+        process = run_process(self._node, body, code=label, parent=self.process)
+        pid, timeout = process.pid, self.application._callback_timeout
+        limit = wait_limit("Application(callback_timeout)", process, APPLICATION_CALLBACK, timeout)
         try:
             await wait_exit(pid, timeout=limit)
         except TimeoutError:

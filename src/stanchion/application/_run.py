@@ -14,12 +14,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, Literal, get_args
 
-from stanchion._validate import instance, one_of
+from stanchion._validate import cut, instance, one_of
 from stanchion.application._application import Application
 from stanchion.application._config import ConfigSource, configs_of, read_tables
 from stanchion.application._controller import controller_of
 from stanchion.errors import ApplicationExitError, InvalidOptionError
 from stanchion.kernel import Node, terminate, wait_exit
+from stanchion.timeouts import TimeoutPolicy
 
 _log = logging.getLogger("stanchion.run")
 
@@ -32,7 +33,14 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _TASK_GRACE: Final = 2.0
 
 
-def run(app: Application, *, config: ConfigSource | None = None, node: Node | None = None, loop: Loop = "auto") -> None:
+def run(
+    app: Application,
+    *,
+    config: ConfigSource | None = None,
+    node: Node | None = None,
+    timeouts: TimeoutPolicy | str | os.PathLike[str] | None = None,
+    loop: Loop = "auto",
+) -> None:
     """Run an application, and those that it depends on, as the program, until a signal comes or one of them ends.
 
     They are started as ``app.start(config=..., type="permanent")`` does.
@@ -47,6 +55,9 @@ def run(app: Application, *, config: ConfigSource | None = None, node: Node | No
         config: A TOML file, or a mapping, with a table for each of the applications; see ``Application.start``.
         node: The node to run on, not entered yet: one with services, say. None for a plain one with the
             application's name. Its ``shutdown_timeout`` bounds the orderly stop.
+        timeouts: The policy of the node's timeouts, or the file that it is loaded from. None loads it as
+            ``TimeoutPolicy.load()`` does: from the ``pyproject.toml`` of the current folder, say, and the environment. A
+            ``node`` that is passed has one already.
         loop: ``"asyncio"``, ``"uvloop"``, or ``"auto"``: uvloop where it is installed.
 
     Returns:
@@ -55,6 +66,7 @@ def run(app: Application, *, config: ConfigSource | None = None, node: Node | No
 
     Raises:
         ApplicationConfigError: the configuration is wrong. Nothing was started.
+        TimeoutsConfigError: the configuration of the timeouts is. Nothing was started.
         ChildStartError: a child did not start; those before it have been stopped.
         StartError, ChildSpecError, NameTakenError: as ``Application.start`` says; the same holds.
         ApplicationExitError: an application ended without having been told to: its top supervisor gave up, say.
@@ -63,8 +75,8 @@ def run(app: Application, *, config: ConfigSource | None = None, node: Node | No
         SystemExit: ``sys.exit()`` was called; the tree has been stopped in order. Of several, the first one is raised.
     """
     instance("run(app)", app, Application)
-    node = Node(app.name) if node is None else instance("run(node)", node, Node)
     new_loop = _loop_factory(loop)
+    node = _node_for(app, node, timeouts)
     configs = configs_of((*app.all_dependencies, app), read_tables(config), os.environ)
     event_loop = new_loop()
     event_loop.set_exception_handler(_report)
@@ -80,6 +92,25 @@ def run(app: Application, *, config: ConfigSource | None = None, node: Node | No
                 raise
     finally:
         _close(event_loop)
+
+
+def _node_for(app: Application, node: Node | None, timeouts: TimeoutPolicy | str | os.PathLike[str] | None) -> Node:
+    if node is None:
+        if not isinstance(timeouts, TimeoutPolicy):
+            if not isinstance(timeouts, str | os.PathLike | None):
+                raise InvalidOptionError(
+                    "run(timeouts)", expected="a TimeoutPolicy, the path of a TOML file, or None", got=cut(timeouts)
+                )
+            timeouts = TimeoutPolicy.load(timeouts)
+        return Node(app.name, timeouts=timeouts)
+    if timeouts is not None:
+        raise InvalidOptionError(
+            "run(timeouts)",
+            expected="None beside node=, which has its timeouts",
+            got=cut(timeouts),
+            fix="pass it to the node: Node(timeouts=TimeoutPolicy.load(...)).",
+        )
+    return instance("run(node)", node, Node)
 
 
 class _Orders:

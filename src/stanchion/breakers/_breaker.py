@@ -43,8 +43,8 @@ class CircuitBreaker:
     guarded by ``send_supervised(breaker=...)`` and ``Node(breaker=...)``. A breaker made by ``node.breakers.add()`` tells
     what happens to it as events of the node; one that is made directly belongs to nobody.
 
-    A limit of time belongs inside the block, ``async with breaker, asyncio.timeout(5)``: what a breaker inside of the
-    timeout sees is a cancellation, which counts neither as a failure nor as a success.
+    A limit of time belongs inside the block, ``async with breaker, stanchion.deadline(5)``: what a breaker inside of the
+    deadline or timeout sees is a cancellation, which counts neither as a failure nor as a success.
 
     It is made for one event loop: use it from the loop's thread only.
 

@@ -14,6 +14,7 @@ import stanchion
 from stanchion.cli._dlq import dlq
 from stanchion.cli._exit_codes import FAILED, OK, USAGE, CommandError
 from stanchion.cli._run import run
+from stanchion.cli._timeouts import timeouts
 from stanchion.errors import InvalidOptionError, StanchionError
 
 
@@ -75,6 +76,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.add_typer(dlq, name="dlq")
+app.add_typer(timeouts, name="timeouts")
 
 
 def _show_version(wanted: bool) -> None:
@@ -93,9 +95,10 @@ def top(
         bool, typer.Option("--traceback", envvar="STANCHION_TRACEBACK", help="Show where an error comes from.")
     ] = False,
 ) -> None:
-    """Supervised processes on asyncio: run an application, and see to its dead letters.
+    """Supervised processes on asyncio: run an application, see to its dead letters, and explain its timeouts.
 
-    Exit codes: 0 done; 1 it failed, or there was no such letter; 2 the command is not right, and nothing was done.
+    Exit codes: 0 done; 1 it failed, or there was no such letter; 2 the command, or a file that it names, is not right,
+    and nothing was done.
     """
     if ctx.invoked_subcommand is None:
         print(ctx.get_help(), file=sys.stderr)

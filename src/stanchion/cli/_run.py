@@ -12,6 +12,7 @@ import stanchion
 from stanchion._validate import one_of
 from stanchion.application import Loop
 from stanchion.cli._target import application_of
+from stanchion.timeouts import TimeoutPolicy
 
 _log = logging.getLogger("stanchion.cli")
 
@@ -42,6 +43,14 @@ def run(
             help="Where the node keeps dead letters, as in sqlite:///letters.db. Without it, it keeps none.",
         ),
     ] = None,
+    timeouts: Annotated[
+        str | None,
+        typer.Option(
+            "--timeouts",
+            metavar="FILE",
+            help="A TOML file with the timeouts. Without it, the nearest pyproject.toml with [tool.stanchion.timeouts].",
+        ),
+    ] = None,
     loop: Annotated[
         str, typer.Option("--loop", metavar="LOOP", help="asyncio, uvloop, or auto: uvloop where it is installed.")
     ] = "auto",
@@ -59,6 +68,7 @@ def run(
     if level == "info":  # each step of bringing a schema up to date is for who looks for mistakes
         logging.getLogger("alembic").setLevel("WARNING")
     app = application_of(target)
-    node = stanchion.Node(app.name, dead_letters=dead_letters)
+    policy = TimeoutPolicy.load(timeouts)
+    node = stanchion.Node(app.name, dead_letters=dead_letters, timeouts=policy)
     _log.info("application %s starts; dead letters: %s", app.name, dead_letters or "none are kept")
     stanchion.run(app, config=config, node=node, loop=cast("Loop", loop))  # run() checks it

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, Self, TypeAlias
 
 from stanchion._backoff import Backoff
-from stanchion._validate import Seconds, callable_or_none, cut, instance, seconds, whole_number
+from stanchion._validate import Seconds, callable_or_none, cut, instance, seconds, seconds_or_none, whole_number
 from stanchion.dead_letters import _transitions as transitions
 from stanchion.dead_letters._changes import Subscription
 from stanchion.dead_letters._claimant import claimant
@@ -49,7 +49,7 @@ from stanchion.errors import (
     InvalidOptionError,
     StoreError,
 )
-from stanchion.kernel import SystemClock
+from stanchion.kernel import SystemClock, cut_by_deadline
 from stanchion.storage import this_process
 
 _log = logging.getLogger("stanchion.dead_letters")
@@ -622,15 +622,29 @@ class DeadLetterQueue:
         """How many changes this queue has made, or heard of, since it opened; see ``wait_changed``."""
         return self._opened("changes").changes.count
 
-    async def wait_changed(self, seen: int) -> int:
+    async def wait_changed(self, seen: int, *, timeout: Seconds | None = 60.0) -> int:
         """Return ``changes`` once it is no longer ``seen``.
 
         Read ``changes`` before ``next_due()``, and no change can slip in between.
 
+        Args:
+            seen: What ``changes`` was.
+            timeout: Seconds to wait; None for no limit but a deadline in force.
+
         Raises:
+            TimeoutError: nothing changed in time.
             DeadLettersClosedError: the queue is closed, or closes.
+            InvalidOptionError: ``timeout`` is wrong.
+
+        Cancellation: harmless.
         """
-        return await self._opened("wait_changed").changes.wait(seen)
+        limit = cut_by_deadline(seconds_or_none("DeadLetterQueue.wait_changed(timeout)", timeout))
+        try:
+            async with asyncio.timeout(limit):
+                return await self._opened("wait_changed").changes.wait(seen)
+        except TimeoutError:
+            text = f"DeadLetterQueue.wait_changed({seen}): expected a change within {limit:g} s, got none"
+            raise TimeoutError(text) from None
 
     # --- inside ----------------------------------------------------------------------------------
 

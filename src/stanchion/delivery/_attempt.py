@@ -9,8 +9,9 @@ from typing import Final
 from stanchion.delivery._delivery import Ack, Failure, Reason
 from stanchion.delivery._options import Options
 from stanchion.delivery._receipt import DROPPED, TIMED_OUT, Notice, OnceNotice, OnceReceipt, Receipt
+from stanchion.delivery._timed_out import explained
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import CAST, ONCE, PROCESS, Envelope, Node, Pid, Process, Ref, Refusal, find
+from stanchion.kernel import CAST, ONCE, PROCESS, Deadline, Envelope, Node, Pid, Process, Ref, Refusal, find
 
 _ENQUEUED: Final = Ack.ENQUEUED
 _NEVER_BEGUN: Final = TIMED_OUT._replace(handled=False)
@@ -52,20 +53,32 @@ def enqueue(
     process: Process,
     message: object,
     options: Options,
-    started: float,
     message_id: str,
     number: int,
+    until: float | None,
+    deadline: Deadline | None = None,
     once: bool = False,
 ) -> tuple[Envelope, Refusal | None]:
-    """Put a message into a mailbox, as attempt ``number``; return its envelope, and why it was not taken.
+    """Put a message into a mailbox; return its envelope, and why it was not taken.
 
-    With ``once``, for a message that may have come before, it is not handled if it was.
+    Args:
+        node: The node.
+        process: The recipient.
+        message: The message.
+        options: How it is sent.
+        message_id: What all its attempts carry.
+        number: Which attempt this is.
+        until: When its sender gives up, by the node's monotonic clock; None for never.
+        deadline: What is in force for its sender.
+        once: Whether it may have come before; if it was handled then, it is not again.
     """
     token: Notice | Receipt
     if options.ack is _ENQUEUED:
-        token = (OnceNotice if once else Notice)(process, message, message_id, number, options, started)
+        token = (OnceNotice if once else Notice)(process, message, message_id, number, options, until, deadline)
     else:
-        token = (OnceReceipt if once else Receipt)(node.loop.create_future(), message_id, number, options, started)
+        token = (OnceReceipt if once else Receipt)(
+            node.loop.create_future(), message_id, number, options, until, deadline
+        )
     envelope: Envelope = (ONCE if once else CAST, message, token)
     refusal = process.mailbox.put(envelope)
     if refusal == "overflow" and process.mailbox.line_up(envelope, token.placed):
@@ -85,7 +98,7 @@ async def acknowledged(node: Node, process: Process, envelope: Envelope, limit: 
     token: Notice | Receipt = envelope[2]  # type: ignore[assignment]  # what enqueue() made
     if token.future is None:
         return None  # its place in the mailbox was all that was asked for
-    bucket = None if limit is None else node.deadlines.add(limit, token)
+    bucket = None if limit is None else node.wheel.add(limit, token)
     try:
         failure = await token.future
     except asyncio.CancelledError:
@@ -94,19 +107,20 @@ async def acknowledged(node: Node, process: Process, envelope: Envelope, limit: 
     finally:
         if bucket is not None:
             bucket.pop(token, None)
-    if failure is TIMED_OUT:
-        if process.mailbox.leave_line(envelope):
-            return REFUSALS["overflow"]
-        if take_back(process, envelope):
-            return _NEVER_BEGUN
-    return failure
+    if failure is not TIMED_OUT:
+        return failure
+    if process.mailbox.leave_line(envelope):
+        late = REFUSALS["overflow"]
+    else:
+        late = _NEVER_BEGUN if take_back(process, envelope) else TIMED_OUT
+    return explained(process, envelope, limit or 0.0, late)
 
 
 def take_back(process: Process, envelope: Envelope) -> bool:
     """Take a message back that waits in the mailbox or was postponed; return whether it did."""
     taken = process.mailbox.withdraw(envelope)
     deferred, token = process.deferred, envelope[2]
-    if deferred is not None and token is not None and deferred.get(token) is False:
+    if deferred is not None and token is not None and token in deferred and not deferred[token].handled:
         del deferred[token]
         taken = True
     return taken

@@ -15,10 +15,11 @@ from stanchion.delivery._delivery import Ack, Delivery, Failure, Reason
 from stanchion.delivery._failed import conclude, letter_box
 from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options
 from stanchion.delivery._send import sending_node
-from stanchion.delivery._sending import ABORTED, Sending
+from stanchion.delivery._sending import ABORTED, Sending, too_late
+from stanchion.delivery._time_limits import give_up_time
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Pid, Process, Ref, Via, current_node
-from stanchion.server import POLICY, Policy
+from stanchion.kernel import DEADLINE, Pid, Process, Ref, Via, current_node
+from stanchion.timeouts import POLICY, Policy
 
 BroadcastStrategy = Literal["all_or_nothing", "best_effort", "at_least_one"]
 
@@ -91,7 +92,7 @@ async def broadcast_supervised(
     timeout: Seconds | Policy | None = POLICY,
     retries: int = 3,
     backoff: Backoff = DEFAULT_BACKOFF,
-    deadline: Seconds | None = 30.0,
+    deadline: Seconds | Policy | None = POLICY,
     on_error: OnError = "log",
     metadata: Mapping[str, object] | None = None,
     idempotency_key: str | None = None,
@@ -117,7 +118,8 @@ async def broadcast_supervised(
         timeout: Seconds that one attempt waits for its ack.
         retries: How many attempts may follow the first one.
         backoff: How long to wait between attempts.
-        deadline: Seconds for everything.
+        deadline: Seconds for everything; by default what the node's ``TimeoutPolicy`` says of ``stanchion.send``. In a
+            ``stanchion.deadline`` scope what remains of that, where it is less.
         on_error: What to do with each recipient's message that was not confirmed. With ``"raise"`` the first failed
             recipient's error is raised after all outcomes are known.
         metadata: What else to tell.
@@ -156,10 +158,16 @@ async def broadcast_supervised(
     for ref in targets:  # a wrong ref is an error before anybody is given the message
         recipient(ref, chosen.ack, "broadcast_supervised")
     sendings = [
-        Sending(node, ref, message, chosen, node.unique_id() if key is None else key, started, checked=True)
+        Sending(
+            node, ref, message, chosen, node.unique_id() if key is None else key, started,
+            give_up_time(node, chosen, started), checked=True,
+        )
         for ref in targets
-    ]
-    if strategy_checked == "all_or_nothing":
+    ]  # fmt: skip
+    in_force = DEADLINE.get()
+    if in_force is not None and in_force.passed:
+        deliveries = [sending.give_up(too_late(in_force)) for sending in sendings]
+    elif strategy_checked == "all_or_nothing":
         deliveries = await _all_or_nothing(sendings)
     else:
         turn = None if at_once is None else asyncio.Semaphore(at_once)
@@ -205,11 +213,13 @@ async def _all_or_nothing(sendings: list[Sending]) -> list[Delivery]:
             sending.leave()
         delays = [sending.failed(failure) for sending, failure in zip(sendings, failures, strict=True)]
         waits = [delay for delay in delays if delay is not None]
-        if len(waits) < len(delays):
+        if len(waits) < len(delays) or not all(sending.lasts(max(waits)) for sending in sendings):
             return [sending.given_up() for sending in sendings]
         for sending, failure in zip(sendings, failures, strict=True):
             sending.tell_retry(failure, max(waits))
         await asyncio.sleep(max(waits))
+        if not all(sending.lasts(0.0) for sending in sendings):
+            return [sending.given_up() for sending in sendings]
 
 
 def _refusals(processes: list[Process | Failure]) -> list[Failure | None]:

@@ -9,9 +9,25 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from stanchion._validate import Seconds, seconds_or_none, whole_number
+from stanchion.delivery._receipt import OVERDUE_TEXT
 from stanchion.delivery._send import sending_node
-from stanchion.kernel import CAST, Envelope, ExitReason, Node, Ref, checked_ref, find, undeliverable
-from stanchion.server import POLICY, Policy
+from stanchion.kernel import (
+    CAST,
+    DEADLINE,
+    Envelope,
+    ExitReason,
+    Node,
+    Process,
+    Ref,
+    checked_ref,
+    cut_by_deadline,
+    doing,
+    find,
+    limit_cause,
+    log_lost,
+    undeliverable,
+)
+from stanchion.timeouts import DRAIN, POLICY, Policy
 
 
 class CreditStatistics(NamedTuple):
@@ -40,13 +56,13 @@ class CreditSender:
     not when the block is left by an exception. Several tasks may share one: their casts wait in line.
     """
 
-    __slots__ = ("_draining", "_handled", "_limit", "_lost", "_node", "_ref", "_unhandled", "_waiting", "_window")
+    __slots__ = ("_draining", "_handled", "_lost", "_node", "_ref", "_timeout", "_unhandled", "_waiting", "_window")
 
-    def __init__(self, node: Node, ref: Ref, window: int, limit: float | None) -> None:
+    def __init__(self, node: Node, ref: Ref, window: int, timeout: float | Policy | None) -> None:
         self._node = node
         self._ref = ref
         self._window = window
-        self._limit = limit
+        self._timeout = timeout
         # Credits that are out: one for each message on the way, and one for each wait that has ended and not sent yet.
         self._unhandled = 0
         # Who waits for a credit, in order; whoever gives a credit back hands it to the first.
@@ -62,7 +78,8 @@ class CreditSender:
 
         It takes one of the window's credits, which comes back when the message is handled, or cannot be any more: a
         receiver that exits gives all of them back, so nobody waits for a dead one. A full mailbox that blocks its senders
-        lets the message wait in line, on its credit.
+        lets the message wait in line, on its credit. In a ``stanchion.deadline`` scope it waits no longer than that
+        lasts; the message carries the deadline, and a receiver that gets to it too late does not begin with it.
 
         Args:
             message: What ``handle_cast`` gets: the object itself, not a copy.
@@ -80,7 +97,7 @@ class CreditSender:
         """
         if self._unhandled < self._window:
             self._unhandled += 1
-        elif not await self._credit():
+        elif not await self._credit(message):
             self._lost += 1
             undeliverable(self._node, self._ref, message, "no_credit")
             return False
@@ -91,16 +108,18 @@ class CreditSender:
         """Wait until no message is unhandled and no cast waits.
 
         Args:
-            timeout: Seconds to wait; None for no limit. By default as long as a cast waits for a credit.
+            timeout: Seconds to wait; None for no limit. By default what ``credits`` was given, or else what the node's
+                ``TimeoutPolicy`` says of ``stanchion.drain``.
 
         Raises:
-            TimeoutError: the time is up. The messages stay where they are.
+            TimeoutError: the time is up, or the deadline in force has passed. The messages stay where they are.
             InvalidOptionError: ``timeout`` is wrong.
 
         Cancellation: harmless.
         """
-        limit = self._limit if timeout is POLICY else seconds_or_none("CreditSender.drain(timeout)", timeout)
+        given = self._timeout if timeout is POLICY else seconds_or_none("CreditSender.drain(timeout)", timeout)
         if self._unhandled:
+            limit = self._limit(given, DRAIN)
             wait = _Wait(self._node)
             self._draining[wait] = None
             try:
@@ -108,10 +127,7 @@ class CreditSender:
             finally:
                 del self._draining[wait]
             if not drained:
-                raise TimeoutError(
-                    f"CreditSender.drain(): expected {self._ref!r} to handle all within {limit:g} s, got "
-                    f"{self._unhandled} messages unhandled"
-                )
+                raise TimeoutError(self._not_drained(given, limit or 0.0))
 
     def statistics(self) -> CreditStatistics:
         """Return how it is doing at this moment."""
@@ -129,12 +145,41 @@ class CreditSender:
     def __repr__(self) -> str:
         return f"<credits for {self._ref!r}: {self._unhandled} of {self._window} out>"
 
-    async def _credit(self) -> bool:
-        """Wait for a credit, and take it; return False when none came in time."""
+    def _process(self) -> Process | None:
+        """Return whom the ref means now, or None."""
+        pid = find(self._ref, "CreditSender.cast()")
+        return None if pid is None else pid._process
+
+    def _code_and_name(self, process: Process | None) -> tuple[object, object]:
+        """Return how a policy knows the receiver, of whom no more than the address may be known."""
+        if process is None:
+            return "", self._ref if isinstance(self._ref, str) else None
+        return process.code, process.pid.name
+
+    def _limit(self, timeout: float | Policy | None, request: object) -> float | None:
+        """Return the seconds that a wait may last; None for no limit."""
+        if timeout is POLICY:
+            timeout = self._node.timeouts.limit(*self._code_and_name(self._process()), request)
+        return cut_by_deadline(timeout)
+
+    def _not_drained(self, timeout: float | Policy | None, limit: float) -> str:
+        """Return the text for who has waited for the last message in vain."""
+        process = self._process()
+        code, name = self._code_and_name(process)
+        rule, cut_by = limit_cause(self._node, code, name, DRAIN, timeout, limit)
+        return (
+            f"CreditSender.drain(): expected {self._ref!r} to handle all within {limit:.3g} s "
+            f"({rule if cut_by is None else f'what was left of {cut_by}'}), got {self._unhandled} messages unhandled; "
+            f"{'nobody is there' if process is None else doing(process).text}"
+        )
+
+    async def _credit(self, message: object) -> bool:
+        """Wait for a credit for a message, and take it; return False when none came in time."""
+        limit = self._limit(self._timeout, message)
         wait = _Wait(self._node)
         self._waiting[wait] = None
         try:
-            return await wait.outcome(self._limit)
+            return await wait.outcome(limit)
         except asyncio.CancelledError:
             if wait.granted:  # in the step of the cancellation
                 self._give_back()
@@ -158,7 +203,9 @@ class CreditSender:
     def _returned(self, message: object, why: str | None) -> None:
         """Take note that a message was handled; or was not, and why; None for one whose end was told already."""
         self._lost += 1
-        if why is not None:
+        if why == OVERDUE_TEXT:
+            log_lost(self._node, self._ref, message, why)
+        elif why is not None:
             undeliverable(self._node, self._ref, message, why)
         self._give_back()
 
@@ -190,7 +237,7 @@ def credits(ref: Ref, *, window: int = 100, timeout: Seconds | Policy | None = P
             is found.
         window: How many messages may wait or be in hand at a time, at least 1.
         timeout: Seconds that a cast waits for a credit, and ``drain`` for the last message; None for no limit. By default
-            the node's ``call_timeout``.
+            what the node's ``TimeoutPolicy`` says of the message, and of ``stanchion.drain``.
 
     Returns:
         The sender: ``async with credits(...) as sender: await sender.cast(message)``.
@@ -204,8 +251,8 @@ def credits(ref: Ref, *, window: int = 100, timeout: Seconds | Policy | None = P
     checked_ref(ref, "credits(ref)")
     node = sending_node(ref, "credits")
     whole_number("credits(window)", window, at_least=1)
-    limit = node.call_timeout if timeout is POLICY else seconds_or_none("credits(timeout)", timeout)
-    return CreditSender(node, ref, window, limit)
+    given = timeout if timeout is POLICY else seconds_or_none("credits(timeout)", timeout)
+    return CreditSender(node, ref, window, given)
 
 
 class _Wait:
@@ -220,7 +267,7 @@ class _Wait:
 
     async def outcome(self, limit: float | None) -> bool:
         """Return whether it was granted within ``limit`` seconds."""
-        bucket = None if limit is None else self._node.deadlines.add(limit, self)
+        bucket = None if limit is None else self._node.wheel.add(limit, self)
         try:
             return await self.future
         finally:
@@ -244,9 +291,11 @@ class _Wait:
 class _Credit:
     """The token of one message that is on its way."""
 
-    __slots__ = ("_message", "_sender")
+    __slots__ = ("_message", "_sender", "deadline")
 
     def __init__(self, sender: CreditSender, message: object) -> None:
+        # What was in force where it was sent.
+        self.deadline = DEADLINE.get()
         # None once the credit is back.
         self._sender: CreditSender | None = sender
         self._message = message
@@ -268,6 +317,10 @@ class _Credit:
     def displaced(self) -> None:
         """Give it back, and tell that the message was dropped."""
         self._lost("drop_oldest")
+
+    def overdue(self) -> None:
+        """Give it back, and log the message; the event was told already."""
+        self._lost(OVERDUE_TEXT)
 
     def _lost(self, why: str | None) -> None:
         sender, self._sender = self._sender, None

@@ -20,7 +20,7 @@ from stanchion.errors import InvalidOptionError
 from stanchion.kernel import Ref
 from stanchion.messages import DATA_TYPE
 from stanchion.outbox import OutboxMessage
-from stanchion.server import POLICY
+from stanchion.timeouts import POLICY
 
 _METADATA_VERSION: Final = 1
 _Numbers = tuple[float, float, float, float]
@@ -30,10 +30,10 @@ class _StoredOptions(msgspec.Struct, omit_defaults=True):
     """How to send a stored message. The names are stored: what is not the default of ``send_supervised`` is kept."""
 
     ack: Ack = USUAL.ack
-    timeout: float | msgspec.UnsetType | None = msgspec.UNSET  # unset: the node's call_timeout
+    timeout: float | msgspec.UnsetType | None = msgspec.UNSET  # unset: what the policy of the node says
     retries: int = USUAL.retries
     backoff: _Numbers | None = None
-    deadline: float | None = USUAL.deadline
+    deadline: float | msgspec.UnsetType | None = msgspec.UNSET  # unset: likewise
     on_error: str = USUAL.on_error
     poison_after: int | None = USUAL.poison_after
     breaker: str | None = None
@@ -107,7 +107,7 @@ def options_of(message: OutboxMessage) -> Options:
         timeout=POLICY if stored.timeout is msgspec.UNSET else stored.timeout,
         retries=stored.retries,
         backoff=DEFAULT_BACKOFF if stored.backoff is None else _backoff(stored.backoff),
-        deadline=stored.deadline,
+        deadline=POLICY if stored.deadline is msgspec.UNSET else stored.deadline,
         on_error=stored.on_error,
         metadata=cast("dict[str, object] | None", metadata),
         idempotency_key=message.message_id if message.keyed else None,
@@ -135,7 +135,7 @@ def _stored(operation: str, options: Options) -> _StoredOptions:
         backoff=None
         if backoff is DEFAULT_BACKOFF
         else (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter),
-        deadline=options.deadline,
+        deadline=msgspec.UNSET if options.deadline is POLICY else options.deadline,
         on_error=options.on_error,
         poison_after=options.poison_after,
         breaker=breaker,

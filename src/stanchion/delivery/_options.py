@@ -11,8 +11,7 @@ from stanchion._validate import Seconds, cut, instance, one_of, seconds_or_none,
 from stanchion.breakers import CircuitBreaker
 from stanchion.delivery._delivery import Ack
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Node
-from stanchion.server import POLICY, Policy
+from stanchion.timeouts import POLICY, Policy
 
 OnError = Literal["log", "dead_letter", "raise", "ignore"]
 
@@ -24,13 +23,13 @@ _LONGEST_KEY: Final = 200
 
 
 class Options(NamedTuple):
-    """Checked options; times in seconds, None for no limit."""
+    """Checked options; times in seconds, POLICY for what the policy says, None for no limit."""
 
     ack: Ack = Ack.PROCESSED
     timeout: float | Policy | None = POLICY
     retries: int = 3
     backoff: Backoff = DEFAULT_BACKOFF
-    deadline: float | None = 30.0
+    deadline: float | Policy | None = POLICY
     on_error: str = "log"
     metadata: Mapping[str, object] | None = None
     idempotency_key: str | None = None
@@ -39,12 +38,6 @@ class Options(NamedTuple):
     breaker: CircuitBreaker | str | None = None
     durable: bool = False
     plain: bool = True  # whether a mailbox is all that the first attempt needs
-
-    def first_limit(self, node: Node) -> float | None:
-        """Return the seconds that the first attempt may wait: the timeout or the deadline, whichever is less."""
-        timeout, deadline = self.timeout, self.deadline
-        limit = node.call_timeout if timeout is POLICY else timeout
-        return limit if deadline is None or (limit is not None and limit <= deadline) else deadline
 
 
 USUAL: Final = Options()
@@ -61,7 +54,7 @@ def options(
     timeout: Seconds | Policy | None,
     retries: int,
     backoff: Backoff,
-    deadline: Seconds | None,
+    deadline: Seconds | Policy | None,
     on_error: str,
     metadata: Mapping[str, object] | None,
     idempotency_key: str | None,
@@ -82,7 +75,7 @@ def options(
         timeout if timeout is POLICY else seconds_or_none(f"{operation}(timeout)", timeout),
         whole_number(f"{operation}(retries)", retries),
         instance(f"{operation}(backoff)", backoff, Backoff),
-        seconds_or_none(f"{operation}(deadline)", deadline),
+        deadline if deadline is POLICY else seconds_or_none(f"{operation}(deadline)", deadline),
         one_of(f"{operation}(on_error)", on_error, ON_ERROR),
         metadata,
         None if idempotency_key is None else _key(f"{operation}(idempotency_key)", idempotency_key),

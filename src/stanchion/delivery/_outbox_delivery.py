@@ -7,16 +7,17 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Coroutine
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from stanchion.delivery._attempt import recipient
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Outcome, Reason
 from stanchion.delivery._failed import conclude
 from stanchion.delivery._options import Options
-from stanchion.delivery._sending import Sending
+from stanchion.delivery._sending import Sending, too_late
+from stanchion.delivery._time_limits import give_up_time
 from stanchion.errors import DeliveryError, InvalidOptionError, OutboxClosedError, StoreError
-from stanchion.kernel import Node, Process, Ref, run_process
+from stanchion.kernel import DEADLINE, Node, Process, Ref, run_process
 from stanchion.registry import ref_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ _log = logging.getLogger("stanchion.outbox")
 
 _PROCESS_ENDED: Final = Failure(
     Reason.DOWN, handled=True, retry=True, exit_reason=RuntimeError("its OS process ended"), crashed=True
+)
+_NO_ROOM: Final = Failure(
+    Reason.TIMEOUT, handled=False, retry=False, detail="the deadline passed before the outbox had room for it"
+)
+_UNCOMMITTED: Final = Failure(
+    Reason.TIMEOUT,
+    handled=True,
+    retry=False,
+    detail="the deadline passed before its commit was known; if it is committed, the outbox goes on with it",
+)
+_GOES_ON: Final = Failure(
+    Reason.TIMEOUT, handled=True, retry=False, detail="it is stored, and the outbox goes on with it"
 )
 
 
@@ -74,59 +87,92 @@ class OutboxDelivery:
                 fix="make the node with Node(database='sqlite:///app.db').",
             )
         self._node, self._letters, self._last_chance = node, letters, asyncio.Lock()
-        run_process(node, self._run, label="OutboxDelivery")
+        run_process(node, self._run, code="OutboxDelivery")
 
     async def close(self) -> None:
         """Nothing: the process ended with the others; what was not delivered is in the outbox."""
 
     # --- for who sends ---------------------------------------------------------------------------
 
-    async def send(self, ref: Ref, message: object, options: Options, started: float) -> Delivery:
+    async def send(
+        self, ref: Ref, message: object, options: Options, started: float, letters: DeadLetterQueue | None
+    ) -> Delivery:
         """Store a message, and wait for what its ``ack`` says; see ``send_supervised``."""
         from stanchion.delivery._durable import Durable  # heavy; only who uses it pays
 
         if options.ack is not Ack.STORED:
             recipient(ref, options.ack)  # raises when it would wait for itself
         durable = Durable("send_supervised", ref, message, options)
+        until, deadline = give_up_time(self._node, options, started), DEADLINE.get()
         stored = durable.stored(self.outbox.new_id(now := self._node.clock.time()), now)
-        if options.ack is Ack.STORED:
-            made = await self.outbox.store(stored)
-            return self._confirmed(ref, stored, started, duplicate=not made)
-        end: asyncio.Future[Delivery | None] = asyncio.get_running_loop().create_future()
-        self._waiting[stored.id] = end
-        try:
-            if not await self.outbox.store(stored, hold=True):
-                return self._confirmed(ref, stored, started, duplicate=True)
-            delivery = await self._end_of(stored.id, end, options, started)
-        finally:
-            del self._waiting[stored.id]
-        if delivery is None:
-            failure = Failure(
-                Reason.TIMEOUT, handled=True, retry=False, detail="it is stored, and the outbox goes on with it"
+        failure: Failure | None = None
+        if deadline is not None and deadline.passed:
+            failure = too_late(deadline)
+        elif self.outbox.full:
+            failure = await self._room(until)
+        if failure is not None:  # it is the caller's as one that was never to be stored
+            sending = Sending(
+                self._node, ref, message, options._replace(breaker=None), stored.message_id, started, until
             )
-            delivery = Delivery(Outcome.UNKNOWN, ref, stored.message_id, 0, self._elapsed(started), failure)
-        delivery.recipient, delivery.elapsed = ref, self._elapsed(started)
+            return await conclude(self._node, sending, sending.give_up(failure), options, letters)
+        delivery = await self._stored(ref, stored, options, started, until)
         if delivery.failure is not None and options.on_error == "raise":
             raise DeliveryError(delivery)
         return delivery
 
-    async def _end_of(
-        self, id: str, end: asyncio.Future[Delivery | None], options: Options, started: float
-    ) -> Delivery | None:
-        """Return the end of a stored message; None when it does not come within the deadline, or not in this node."""
-        deadline = options.deadline
-        left = None if deadline is None else max(0.0, deadline - self._elapsed(started))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                while not (await asyncio.wait([end], timeout=self.outbox.lease))[0]:
-                    # A node that was taken for dead meanwhile does not hear what became of its messages.
-                    with suppress(StoreError, OutboxClosedError):
-                        if not await self.outbox.has(id):
-                            break
-        return end.result() if end.done() else None
+    async def _room(self, until: float | None) -> Failure | None:
+        """Wait for room for one more message; return why there is none, when it does not come in time."""
+        clock = self._node.clock
+        try:
+            async with asyncio.timeout(None if until is None else max(0.0, until - clock.monotonic())):
+                await self.outbox.wait_room()
+        except TimeoutError:
+            return _NO_ROOM
+        return None
 
-    def _confirmed(self, ref: Ref, stored: OutboxMessage, started: float, *, duplicate: bool) -> Delivery:
-        return Delivery(Outcome.CONFIRMED, ref, stored.message_id, 0, self._elapsed(started), duplicate=duplicate)
+    async def _stored(
+        self, ref: Ref, stored: OutboxMessage, options: Options, started: float, until: float | None
+    ) -> Delivery:
+        """Store a message, and return what became of it, as far as its ``ack`` asks for that."""
+        node, end = self._node, None
+        if options.ack is not Ack.STORED:
+            end = self._waiting[stored.id] = node.loop.create_future()
+        try:
+            wait = _Wait(self.outbox.put(stored, hold=end is not None))
+            bucket = None if until is None else node.wheel.add(max(0.0, until - node.clock.monotonic()), wait)
+            try:
+                made = await wait.future
+                if made and end is not None:
+                    wait.future = end
+                    if not wait.over:
+                        await self._wait_end(stored.id, end)
+            finally:
+                if bucket is not None:
+                    bucket.pop(wait, None)
+        finally:
+            if end is not None:
+                del self._waiting[stored.id]
+        if made is False or (made and end is None):
+            return Delivery(Outcome.CONFIRMED, ref, stored.message_id, 0, self._elapsed(started), duplicate=not made)
+        delivery = end.result() if end is not None and end.done() else None
+        if delivery is None:
+            failure = _UNCOMMITTED if made is None else _GOES_ON
+            delivery = Delivery(Outcome.UNKNOWN, ref, stored.message_id, 0, 0.0, failure)
+        # The delivery of the outbox knows neither the sender's ref nor when it called.
+        delivery.recipient, delivery.elapsed = ref, self._elapsed(started)
+        return delivery
+
+    async def _wait_end(self, id: str, end: asyncio.Future[Delivery | None]) -> None:
+        """Return when the end of a stored message is known, or will not be in this node."""
+        while not (await asyncio.wait([end], timeout=self.outbox.lease))[0]:
+            # A node that was taken for dead meanwhile does not hear what became of its messages.
+            try:
+                if not await self.outbox.has(id):
+                    return
+            except OutboxClosedError:
+                return  # it was stored while the node stopped, when nobody sends any more
+            except StoreError:
+                pass  # the next look may tell
 
     def _elapsed(self, started: float) -> float:
         return self._node.clock.monotonic() - started
@@ -197,8 +243,9 @@ class OutboxDelivery:
         try:
             ref, now = ref_of(message.recipient), self._node.clock.monotonic()
             content = message.content()
+            until = give_up_time(self._node, options, now)
             sending = Sending(
-                self._node, ref, content, options, message.message_id, now,
+                self._node, ref, content, options, message.message_id, now, until,
                 handled=held.claimed, crashes=crashes - 1 if poison else crashes,
             )  # fmt: skip
             if poison:
@@ -258,6 +305,27 @@ class OutboxDelivery:
         end = self._waiting.get(message.id)
         if end is not None and not end.done():
             end.set_result(delivery)
+
+
+class _Wait:
+    """The wait of a durable send, under the node's timer: for its commit, and then for its end.
+
+    Attributes:
+        future: What it waits for now.
+        over: Whether the time is up.
+    """
+
+    __slots__ = ("future", "over")
+
+    def __init__(self, commit: asyncio.Future[bool | None]) -> None:
+        self.future: asyncio.Future[bool | None] | asyncio.Future[Delivery | None] = commit
+        self.over = False
+
+    def expire(self) -> None:
+        """End the wait because the time is up."""
+        self.over = True
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 def outbox_delivery(node: Node, operation: str) -> OutboxDelivery:

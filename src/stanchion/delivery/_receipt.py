@@ -9,10 +9,23 @@ from typing import Final
 
 from stanchion.delivery._delivery import Failure, Reason
 from stanchion.delivery._options import Options
-from stanchion.kernel import CAST, Envelope, ExitReason, Once, Process, current_process, remember, undeliverable
+from stanchion.kernel import (
+    CAST,
+    Deadline,
+    Envelope,
+    ExitReason,
+    Once,
+    Process,
+    current_process,
+    log_lost,
+    remember,
+    undeliverable,
+)
 
 TIMED_OUT: Final = Failure(Reason.TIMEOUT, handled=True, retry=True)
 DROPPED: Final = Failure(Reason.OVERFLOW, handled=False, retry=False, detail="dropped")
+OVERDUE_TEXT: Final = "its deadline has passed"
+"""How the log tells a message whose sender waits for nothing, as the kernel does of a plain cast."""
 
 
 class MessageInfo:
@@ -22,48 +35,66 @@ class MessageInfo:
         message_id: The same in every attempt, and in redeliveries out of the dead letters; the ``idempotency_key`` where
             the sender gave one.
         attempt: Which attempt this is, from 1; each redelivery of a dead letter begins at 1 again.
+        metadata: What the sender gave.
+        deadline: When the sender gives up, by the monotonic time of the node's clock: as its ``deadline`` says, or that of
+            the ``stanchion.deadline`` scope that it sends in, whichever comes first. None when it has neither. It is the
+            same in every attempt. A redelivery of a dead letter has none.
     """
 
-    __slots__ = ("_options", "_started", "attempt", "message_id")
+    __slots__ = ("attempt", "deadline", "message_id", "metadata")
 
-    def __init__(self, message_id: str, attempt: int, options: Options, started: float) -> None:
+    def __init__(self, message_id: str, attempt: int, metadata: Mapping[str, object], deadline: float | None) -> None:
         self.message_id = message_id
         self.attempt = attempt
-        self._options = options
-        # When the sender called, by the node's monotonic clock.
-        self._started = started
-
-    @property
-    def metadata(self) -> Mapping[str, object]:
-        """What the sender gave."""
-        metadata = self._options.metadata
-        return {} if metadata is None else metadata
-
-    @property
-    def deadline(self) -> float | None:
-        """When the sender gives up, by the monotonic time of the node's clock; None when it has no ``deadline``.
-
-        It is the same in every attempt. A redelivery of a dead letter has none.
-        """
-        limit = self._options.deadline
-        return None if limit is None else self._started + limit
+        self.metadata = metadata
+        self.deadline = deadline
 
     def remaining(self) -> float | None:
         """Return the seconds until the deadline, 0 when it has passed; None when there is none.
 
-        Pass it on as the ``timeout`` of what the handler calls, or as the ``deadline`` of what it sends.
+        Pass it on as the ``timeout`` of what the handler calls, or as the ``deadline`` of what it sends. What is left of
+        a scope is passed on by itself, see ``stanchion.remaining``: the ``deadline`` of a send is not, since what its
+        handler begins may be meant to go on for longer.
 
         Raises:
             NotInProcessError: the code runs outside of all processes.
         """
-        deadline, clock = self.deadline, current_process("MessageInfo.remaining()").node.clock
-        return None if deadline is None else max(0.0, deadline - clock.monotonic())
+        clock = current_process("MessageInfo.remaining()").node.clock
+        return None if self.deadline is None else max(0.0, self.deadline - clock.monotonic())
 
     def __repr__(self) -> str:
         return f"MessageInfo({self.message_id!r}, attempt={self.attempt}, metadata={self.metadata!r})"
 
 
-class Notice(MessageInfo, Once):
+class Sent(Once):
+    """The token of one attempt of a supervised send.
+
+    Attributes:
+        message_id: What all attempts carry.
+        number: Which one this is.
+        options: How it is sent.
+        until: When the sender gives up, by the monotonic time of the node's clock; None for never.
+        deadline: What was in force where it was sent.
+    """
+
+    __slots__ = ("deadline", "message_id", "number", "options", "until")
+
+    def __init__(
+        self, message_id: str, number: int, options: Options, until: float | None, deadline: Deadline | None
+    ) -> None:
+        self.message_id = message_id
+        self.number = number
+        self.options = options
+        self.until = until
+        self.deadline = deadline
+
+    def info(self) -> MessageInfo:
+        """Return what the receiver may know."""
+        metadata = self.options.metadata
+        return MessageInfo(self.message_id, self.number, {} if metadata is None else metadata, self.until)
+
+
+class Notice(Sent):
     """The token of a message whose sender waits for nothing more than its place in the mailbox.
 
     Attributes:
@@ -74,9 +105,16 @@ class Notice(MessageInfo, Once):
     __slots__ = ("_message", "_process", "future")
 
     def __init__(
-        self, process: Process, message: object, message_id: str, attempt: int, options: Options, started: float
+        self,
+        process: Process,
+        message: object,
+        message_id: str,
+        number: int,
+        options: Options,
+        until: float | None,
+        deadline: Deadline | None,
     ) -> None:
-        super().__init__(message_id, attempt, options, started)
+        super().__init__(message_id, number, options, until, deadline)
         self._process = process
         self._message = message
         self.future: Future[Failure | None] | None = None
@@ -107,6 +145,10 @@ class Notice(MessageInfo, Once):
         """Tell it as a dropped message."""
         self._tell("drop_oldest")
 
+    def overdue(self) -> None:
+        """Log it; the event was told already."""
+        log_lost(self._process.node, self._process.pid, self._message, OVERDUE_TEXT)
+
     def expire(self) -> None:
         """Fail: it stood in line for too long."""
         self._resolve(TIMED_OUT)
@@ -132,7 +174,7 @@ class OnceNotice(Notice):
         remember(self.message_id)
 
 
-class Receipt(MessageInfo, Once):
+class Receipt(Sent):
     """The token of a message whose sender waits until it is processed.
 
     The future resolves once: None for processed, else the failure.
@@ -141,13 +183,20 @@ class Receipt(MessageInfo, Once):
     __slots__ = ("future",)
 
     def __init__(
-        self, future: Future[Failure | None], message_id: str, attempt: int, options: Options, started: float
+        self,
+        future: Future[Failure | None],
+        message_id: str,
+        number: int,
+        options: Options,
+        until: float | None,
+        deadline: Deadline | None,
     ) -> None:
-        self.message_id = message_id
-        self.attempt = attempt
-        self._options = options
-        self._started = started
         self.future = future
+        self.message_id = message_id
+        self.number = number
+        self.options = options
+        self.until = until
+        self.deadline = deadline
 
     def placed(self) -> None:
         """Nothing: the sender waits for more than that."""
@@ -176,6 +225,11 @@ class Receipt(MessageInfo, Once):
         """Fail: a newer message took its place."""
         self._fail(DROPPED)
 
+    def overdue(self) -> None:
+        """Fail: the receiver took it in hand too late, and put it down."""
+        detail = f"{self.deadline!r} had passed when its turn came, and it was not begun"
+        self._fail(Failure(Reason.TIMEOUT, handled=False, retry=False, detail=detail))
+
     def expire(self) -> None:
         """Fail: the time is up."""
         self._fail(TIMED_OUT)
@@ -195,9 +249,15 @@ class OnceReceipt(Receipt):
     __slots__ = ("duplicate",)
 
     def __init__(
-        self, future: Future[Failure | None], message_id: str, attempt: int, options: Options, started: float
+        self,
+        future: Future[Failure | None],
+        message_id: str,
+        number: int,
+        options: Options,
+        until: float | None,
+        deadline: Deadline | None,
     ) -> None:
-        super().__init__(future, message_id, attempt, options, started)
+        super().__init__(future, message_id, number, options, until, deadline)
         self.duplicate = False
 
     def processed(self) -> None:
@@ -223,6 +283,6 @@ def message_info() -> MessageInfo | None:
         NotInProcessError: the code runs outside of all processes.
     """
     handling: Envelope | None = current_process("message_info()").handling
-    if handling is not None and handling[0] == CAST and isinstance(handling[2], MessageInfo):
-        return handling[2]
+    if handling is not None and handling[0] == CAST and isinstance(handling[2], Sent):
+        return handling[2].info()
     return None

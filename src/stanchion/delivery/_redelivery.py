@@ -24,7 +24,7 @@ from stanchion.errors import (
 )
 from stanchion.kernel import Node, Process, run_process
 from stanchion.registry import ref_of
-from stanchion.server import POLICY, Policy
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetter, DeadLetterQueue
@@ -52,7 +52,9 @@ class Redelivery:
         per_recipient: How many of these may be to one recipient: a slow one leaves the other places to others. Letters
             to a recipient that has all of its places, or whose circuit breaker is open, stay where they are; that costs
             them no attempt.
-        timeout: Seconds that one redelivery may take; by default the node's ``call_timeout``.
+        timeout: Seconds that one redelivery may take; by default what the node's ``TimeoutPolicy`` says of such a
+            message to its recipient. A letter that was claimed by an OS process that died waits until its claim ends,
+            half a minute after the longest limit of the policy.
         poison_after: How many times the recipient may crash on a letter, before it was one and since; then the letter is
             exhausted. None for no limit.
         poll: Seconds between two looks at the queue when nothing is known to have changed: letters that another OS
@@ -84,7 +86,7 @@ class Redelivery:
 
     async def open(self, node: Node) -> None:
         """Begin: a process of the node does the work."""
-        run_process(node, self._run, label="Redelivery")
+        run_process(node, self._run, code="Redelivery")
 
     async def close(self) -> None:
         """Nothing: the process ended with the others; what it held claimed is released."""
@@ -132,7 +134,8 @@ class Redelivery:
         room = {recipient: self._per_recipient - count for recipient, count in under_way.recipients.items()}
         if node.breaker_table is not None:
             room |= dict.fromkeys(node.breaker_table.rejecting(), 0)
-        limit = node.call_timeout if self._timeout is POLICY else self._timeout
+        # One lease for all that are claimed, whoever they are for.
+        limit = node.timeouts.longest if self._timeout is POLICY else self._timeout
         lease = limit + _LEASE_BEYOND_TIMEOUT
         return await self._queue.claim_due(free, lease_seconds=lease, per_recipient=self._per_recipient, room=room)
 
@@ -140,8 +143,7 @@ class Redelivery:
         """Wait until the queue changed, or the pause is over."""
         await asyncio.sleep(_SHORTEST_PAUSE)
         with suppress(TimeoutError):
-            async with asyncio.timeout(pause - _SHORTEST_PAUSE):
-                await self._queue.wait_changed(seen)
+            await self._queue.wait_changed(seen, timeout=pause - _SHORTEST_PAUSE)
 
     async def _attempt(self, node: Node, letter: DeadLetter) -> _Settle:
         """Make one attempt; return what to note in the queue."""
@@ -158,7 +160,7 @@ class Redelivery:
         id, recipient, now = letter.message_id or letter.id, ref_of(letter.recipient), node.clock.monotonic()
         try:
             # An attempt that is in the letter may have been handled.
-            sending = Sending(node, recipient, letter.message(), once, id, now, handled=True, crashes=crashes)
+            sending = Sending(node, recipient, letter.message(), once, id, now, None, handled=True, crashes=crashes)
             delivery = await sending.run()
         except (MessageDecodeError, InvalidOptionError) as error:
             # This program knows no such message; or what is to have the recipient's key is no registry of unique keys.

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from stanchion._backoff import Backoff
@@ -17,8 +19,9 @@ from stanchion.delivery._order import turn
 from stanchion.delivery._outbox_delivery import outbox_delivery
 from stanchion.delivery._remembered_keys import remembered_key
 from stanchion.delivery._sending import Sending
-from stanchion.kernel import Node, Pid, Ref, current_node
-from stanchion.server import POLICY, Policy
+from stanchion.delivery._time_limits import first_limits, give_up_time
+from stanchion.kernel import DEADLINE, DEADLINES, Node, Pid, Ref, current_node
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetterQueue
@@ -34,7 +37,7 @@ async def send_supervised(
     timeout: Seconds | Policy | None = POLICY,
     retries: int = 3,
     backoff: Backoff = DEFAULT_BACKOFF,
-    deadline: Seconds | None = 30.0,
+    deadline: Seconds | Policy | None = POLICY,
     on_error: OnError = "log",
     metadata: Mapping[str, object] | None = None,
     idempotency_key: str | None = None,
@@ -55,12 +58,14 @@ async def send_supervised(
         ack: What counts as confirmed: ``"processed"``, the handler returned; ``"enqueued"``, the message is in the
             mailbox of a live process; or, of a durable message, ``"stored"``, it is committed. None for the last one with
             ``durable=True``, for the first one without.
-        timeout: Seconds that one attempt waits for its ack; None for no limit but ``deadline``. By default the node's
-            ``call_timeout``.
+        timeout: Seconds that one attempt waits for its ack; None for no limit but ``deadline``. By default what the node's
+            ``TimeoutPolicy`` says of such a message to this recipient.
         retries: How many attempts may follow the first one; 0 for none.
         backoff: How long to wait between attempts.
-        deadline: Seconds for all attempts and the waits before and between them; None for no limit. The receiver reads
-            what is left with ``message_info().remaining()``.
+        deadline: Seconds for all attempts and the waits before and between them; None for no limit. By default what the
+            policy says of ``stanchion.send``, 30 where it says nothing. The receiver reads what is left
+            with ``message_info().remaining()``. A ``stanchion.deadline`` scope around the call cuts it, and is in force
+            where the message is handled; a message whose turn comes after that is not begun.
         on_error: What to do with a message that was not confirmed: ``"log"`` a warning; store it as a
             ``"dead_letter"`` in the node's queue; ``"raise"`` a DeliveryError; ``"ignore"``.
         metadata: What else to tell: the receiver reads it with ``message_info()``, a dead letter keeps it. String keys.
@@ -74,14 +79,16 @@ async def send_supervised(
             node's. None for the recipient's own, which it has with ``Node(breaker=...)`` only.
         durable: Whether to commit the message in the node's outbox before it is sent. From then on it survives the death
             of this OS process, and is delivered with these same options, by this node or the next one with the same
-            database, in the background: the call waits for that only where ``ack`` says so, and ``deadline`` at most.
+            database, in the background: the call waits for that only where ``ack`` says so. No ``stanchion.deadline``
+            scope is stored with it: that, and ``deadline``, cut the waiting, which may be that for the commit.
             When it is given up it becomes a dead letter, unless ``on_error="ignore"``. It takes ``Node(database=...)``,
             a name or a registry's key as the ``ref``, and a message that can become data: what is delivered is a copy.
 
     Returns:
         The delivery, true when confirmed. Not confirmed: no such process or one that exited (retried when addressed by
         name), mailbox full, no ack in time, or handler returned ``Reject``. Not retried: no clause for the message, an
-        open circuit, and poison, which is stored in the node's queue, if it has one, unless ``on_error="ignore"``.
+        open circuit, a scope whose deadline has passed, and poison, which is stored in the node's queue, if it has one,
+        unless ``on_error="ignore"``.
 
     Raises:
         InvalidOptionError: an option is wrong; or the process sends to itself and would wait for that; or
@@ -114,21 +121,24 @@ async def send_supervised(
     chosen = USUAL if given == UNSAID else options("send_supervised", *given)
     letters = None if chosen is USUAL else letter_box(node, chosen, "send_supervised")
     started = node.clock.monotonic()
-    if not chosen.plain or node.breaker_table is not None:
+    if not chosen.plain or node.breaker_table is not None or (DEADLINES.used and DEADLINE.get() is not None):
         return await _send(node, ref, message, chosen, started, letters)
     # The first attempt is made here and not by a Sending, which is the machinery of those that need more.
     message_id = node.unique_id()
     process = recipient(ref, chosen.ack)
     failure: Failure | None = REFUSALS["noproc"]
-    if process is not None:
-        envelope, refusal = enqueue(node, process, message, chosen, started, message_id, 1)
+    if process is None:
+        until = give_up_time(node, chosen, started)
+    else:
+        limit, until = first_limits(process, message, chosen, started)
+        envelope, refusal = enqueue(node, process, message, chosen, message_id, 1, until)
         if refusal is None:
-            failure = await acknowledged(node, process, envelope, chosen.first_limit(node))
+            failure = await acknowledged(node, process, envelope, limit)
         else:
             failure = REFUSALS[refusal]
     if failure is None and not node.telemetry.attached:
         return Delivery(_CONFIRMED, ref, message_id, 1, node.clock.monotonic() - started)
-    sending = Sending(node, ref, message, chosen, message_id, started, attempts=1)
+    sending = Sending(node, ref, message, chosen, message_id, started, until, attempts=1)
     return await conclude(node, sending, await sending.after(failure), chosen, letters)
 
 
@@ -137,14 +147,17 @@ async def _send(
 ) -> Delivery:
     """Send a message that needs more than a mailbox."""
     if chosen.durable:
-        return await outbox_delivery(node, "send_supervised").send(ref, message, chosen, started)
+        return await outbox_delivery(node, "send_supervised").send(ref, message, chosen, started, letters)
     message_id = node.unique_id() if chosen.idempotency_key is None else chosen.idempotency_key
     key = None if chosen.idempotency_key is None else remembered_key(node, ref, chosen)
-    sending = Sending(node, ref, message, chosen, message_id, started)
+    until = give_up_time(node, chosen, started)
+    sending = Sending(node, ref, message, chosen, message_id, started, until)
     delivery = await sending.run(turn(node, ref) if chosen.ordered else None, None if key is None else key.known)
     # A place in the mailbox is not enough: the receiver may exit before it gets there.
     if key is not None and delivery and delivery.attempts and chosen.ack is Ack.PROCESSED:
-        await key.add()
+        with suppress(TimeoutError):  # it is added all the same
+            async with asyncio.timeout(sending.left()):
+                await key.add()
     return await conclude(node, sending, delivery, chosen, letters)
 
 

@@ -13,8 +13,9 @@ from stanchion.delivery._attempt import REFUSALS, acknowledged, enqueue, recipie
 from stanchion.delivery._delivery import Delivery, Failure, Outcome, Reason
 from stanchion.delivery._options import Options
 from stanchion.delivery._receipt import OnceReceipt
+from stanchion.delivery._time_limits import timeout_of
 from stanchion.errors import CircuitOpenError
-from stanchion.kernel import Envelope, Node, Pid, Process, Ref, Refusal
+from stanchion.kernel import DEADLINE, Deadline, Envelope, Node, Pid, Process, Ref, Refusal
 from stanchion.telemetry import DELIVERY_POISON, DELIVERY_RETRY
 
 ABORTED: Final = Failure(
@@ -25,7 +26,12 @@ ABORTED: Final = Failure(
 # What tells a circuit breaker that the recipient fails. Who refuses a message is there and answers.
 _COUNTED: Final = frozenset({Reason.NOPROC, Reason.OVERFLOW, Reason.TIMEOUT, Reason.DOWN})
 _NO_TURN: Final = Failure(Reason.TIMEOUT, handled=False, retry=False, detail="the deadline passed before its turn came")
-
+_NOT_LOOKED_UP: Final = Failure(
+    Reason.TIMEOUT,
+    handled=False,
+    retry=False,
+    detail="the deadline passed while its key was looked up; it was not sent",
+)
 
 Turn = asyncio.Lock | asyncio.Semaphore
 
@@ -40,6 +46,7 @@ class Sending:
         options: How to send it.
         message_id: What all its attempts carry.
         started: When the sender called, by the node's monotonic clock.
+        until: When the sender gives up, by the same clock; see ``give_up_time``.
         attempts: How many attempts were made elsewhere.
         handled: Whether the message may have been processed in an attempt that was made elsewhere.
         crashes: How many times its receiver crashed while it handled the message, in attempts that were made elsewhere.
@@ -49,6 +56,7 @@ class Sending:
     Attributes:
         message: The message.
         message_id: What all its attempts carry.
+        until: When the sender gives up, by the node's monotonic clock; None for never.
         attempts: How many attempts have begun.
         failures: Why each one failed, with its wall-clock time; what a dead letter will tell.
     """
@@ -57,6 +65,7 @@ class Sending:
         "_breaker",
         "_checked",
         "_crashes",
+        "_deadline",
         "_duplicate",
         "_handled",
         "_node",
@@ -68,6 +77,7 @@ class Sending:
         "failures",
         "message",
         "message_id",
+        "until",
     )
 
     def __init__(
@@ -78,6 +88,7 @@ class Sending:
         options: Options,
         message_id: str,
         started: float,
+        until: float | None,
         *,
         attempts: int = 0,
         handled: bool = False,
@@ -88,6 +99,8 @@ class Sending:
         self._ref = ref
         self._options = options
         self._started = started
+        # What is in force where it is sent.
+        self._deadline: Final = DEADLINE.get()
         # Whether any attempt may have been processed: then the outcome can never again be "rejected".
         self._handled = handled
         self._crashes = crashes
@@ -99,6 +112,7 @@ class Sending:
         self._duplicate = False
         self.message = message
         self.message_id = message_id
+        self.until = until
         self.attempts = attempts
         self.failures: list[tuple[float, Failure]] = []
 
@@ -114,14 +128,16 @@ class Sending:
             turn: What to hold meanwhile; the wait for it takes from the deadline.
             known: Asked first whether the message was handled before; then no attempt is made.
         """
+        deadline = self._deadline
+        if deadline is not None and deadline.passed:
+            return self.give_up(too_late(deadline))
         if turn is None:
             return await self._run(known)
         try:
-            async with asyncio.timeout(self._left()):
+            async with asyncio.timeout(self.left()):
                 await turn.acquire()
         except TimeoutError:
-            self.failed(_NO_TURN)
-            return self.given_up()
+            return self.give_up(_NO_TURN)
         try:
             return await self._run(known)
         finally:
@@ -135,6 +151,8 @@ class Sending:
                 return self.given_up()
             self.tell_retry(failure, delay)
             await asyncio.sleep(delay)
+            if not self.lasts(0.0):  # a loop that was held up wakes late
+                return self.given_up()
             failure = await self._attempt()
         return self._end(Outcome.CONFIRMED)
 
@@ -175,7 +193,9 @@ class Sending:
         self.attempts += 1
         options = self._options
         once = self._handled or options.idempotency_key is not None
-        return enqueue(self._node, process, self.message, options, self._started, self.message_id, self.attempts, once)
+        return enqueue(
+            self._node, process, self.message, options, self.message_id, self.attempts, self.until, self._deadline, once
+        )
 
     def told(self, failure: Failure | None) -> None:
         """Tell the circuit breaker how the attempt ended that it let through."""
@@ -203,14 +223,32 @@ class Sending:
         self.failures.append((self._node.clock.time(), failure))
         return self._delay_before_next(failure)
 
+    def left(self) -> float | None:
+        """Return the seconds until the sender gives up; None for no limit."""
+        return None if self.until is None else max(0.0, self.until - self._node.clock.monotonic())
+
+    def lasts(self, delay: float) -> bool:
+        """Return whether the sender still wants it in ``delay`` seconds."""
+        return self.until is None or self._node.clock.monotonic() + delay < self.until
+
+    def give_up(self, failure: Failure) -> Delivery:
+        """Return the outcome of a send that ends with this, which is no attempt's."""
+        self.failed(failure)
+        return self.given_up()
+
     def given_up(self) -> Delivery:
         """Return the outcome after the last attempt failed."""
         return self._end(Outcome.UNKNOWN if self._handled else Outcome.REJECTED, self.failures[-1][1])
 
     async def _run(self, known: Callable[[], Awaitable[bool]] | None) -> Delivery:
-        if known is not None and await known():
-            self._duplicate = True
-            return self._end(Outcome.CONFIRMED)
+        if known is not None:
+            try:
+                async with asyncio.timeout(self.left()):
+                    self._duplicate = await known()
+            except TimeoutError:
+                return self.give_up(_NOT_LOOKED_UP)
+            if self._duplicate:
+                return self._end(Outcome.CONFIRMED)
         return await self.after(await self._attempt())
 
     async def _attempt(self) -> Failure | None:
@@ -237,19 +275,10 @@ class Sending:
         return await self._acknowledged(process, envelope)
 
     async def _acknowledged(self, process: Process, envelope: Envelope) -> Failure | None:
-        failure = await acknowledged(self._node, process, envelope, self._limit())
+        failure = await acknowledged(self._node, process, envelope, self._limit(process))
         token = envelope[2]
         self._duplicate = isinstance(token, OnceReceipt) and token.duplicate
         return failure
-
-    def _limit(self) -> float | None:
-        """Return the seconds that the current attempt may wait: the timeout, or what the deadline leaves."""
-        limit, left = self._options.first_limit(self._node), self._left()
-        return limit if left is None or (limit is not None and limit <= left) else left
-
-    def _left(self) -> float | None:
-        deadline = self._options.deadline
-        return None if deadline is None else max(0.0, deadline - self._elapsed())
 
     def _delay_before_next(self, failure: Failure) -> float | None:
         options = self._options
@@ -258,9 +287,12 @@ class Sending:
         if gone or not failure.retry or self.attempts > options.retries:
             return None
         delay = options.backoff.delay(self.attempts, self._node.random)
-        if options.deadline is not None and self._elapsed() + delay >= options.deadline:
-            return None
-        return delay
+        return delay if self.lasts(delay) else None
+
+    def _limit(self, process: Process) -> float | None:
+        """Return the seconds that the current attempt may wait: the timeout, or what the deadline leaves."""
+        limit, left = timeout_of(process, self.message, self._options.timeout), self.left()
+        return limit if left is None or (limit is not None and limit <= left) else left
 
     def _elapsed(self) -> float:
         return self._node.clock.monotonic() - self._started
@@ -290,3 +322,8 @@ class Sending:
 
     def _about(self) -> dict[str, object]:
         return {"node": self._node.name, "recipient": self._ref, "message_id": self.message_id}
+
+
+def too_late(deadline: Deadline) -> Failure:
+    """Return why a send was not begun."""
+    return Failure(Reason.TIMEOUT, handled=False, retry=False, detail=f"{deadline!r} had passed; it was not sent")

@@ -10,7 +10,7 @@ from stanchion._backoff import Backoff
 from stanchion._validate import Seconds
 from stanchion.delivery._options import DEFAULT_BACKOFF, OnError, options
 from stanchion.kernel import Ref
-from stanchion.server import POLICY, Policy
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
     from stanchion.outbox import Transaction
@@ -24,7 +24,7 @@ def write_message(
     timeout: Seconds | Policy | None = POLICY,
     retries: int = 3,
     backoff: Backoff = DEFAULT_BACKOFF,
-    deadline: Seconds | None = 30.0,
+    deadline: Seconds | Policy | None = POLICY,
     on_error: OnError = "log",
     metadata: Mapping[str, object] | None = None,
     idempotency_key: str | None = None,
@@ -47,7 +47,8 @@ def write_message(
         timeout: As in ``send_supervised``, and so are the others.
         retries: How many attempts may follow the first one.
         backoff: How long to wait between attempts.
-        deadline: Seconds for all attempts of one node.
+        deadline: Seconds for all attempts of one node; by default what the ``TimeoutPolicy`` of the node that delivers it
+            says of ``stanchion.send``. A ``stanchion.deadline`` scope around this call has no part in it.
         on_error: What is done with a message that is given up: ``"ignore"`` drops it, ``"log"`` tells it too; all others
             make it a dead letter only.
         metadata: What else to tell the receiver, data too.

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stanchion.errors import NoNodeError, NotInProcessError
 
 if TYPE_CHECKING:
+    from stanchion.kernel._deadline import Deadline
     from stanchion.kernel._node import Node
     from stanchion.kernel._pid import Pid
     from stanchion.kernel._process import Process
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 PROCESS: ContextVar[Process | None] = ContextVar("stanchion_process", default=None)
 # Set at a process's start too, and by `async with Node()`, also inside a process: the innermost one counts.
 NODE: ContextVar[Node | None] = ContextVar("stanchion_node", default=None)
+
+
+class Deadlines:
+    """Whether there has been a deadline in this interpreter: while there was none, who sends need not look for one.
+
+    To look is a tenth of what it costs to cast.
+    """
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = False
+
+
+DEADLINES: Final = Deadlines()
+# By when the running code must be done (_deadline.py). None for no deadline.
+DEADLINE: ContextVar[Deadline | None] = ContextVar("stanchion_deadline", default=None)
 
 
 def current_process(operation: str) -> Process:

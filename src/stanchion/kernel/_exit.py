@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import logging
-from types import CoroutineType
 from typing import cast
 
 from stanchion._validate import cut
+from stanchion.kernel._bounded import Bounded
 from stanchion.kernel._dropped import undeliverable
 from stanchion.kernel._exit_reasons import ExitReason
 from stanchion.kernel._links import disconnect
@@ -16,6 +16,7 @@ from stanchion.kernel._monitors import unwatch
 from stanchion.kernel._owned import release_owned
 from stanchion.kernel._process import Process
 from stanchion.kernel._signals import signal
+from stanchion.kernel._site import waits_at
 from stanchion.telemetry import PROCESS_EXIT, PROCESS_RUNAWAY
 
 _log = logging.getLogger("stanchion.process")
@@ -62,7 +63,7 @@ def declare_dead(process: Process, grace: float) -> None:
         process,
         cut(reason),
         grace,
-        _where(process),
+        waits_at(process.task),
     )
     if telemetry.attached:
         telemetry.emit(PROCESS_RUNAWAY, {"grace": grace}, {**_identity(process), "reason": reason})
@@ -75,7 +76,7 @@ def declare_dead(process: Process, grace: float) -> None:
 def _abandon_tokens(process: Process, reason: ExitReason) -> int:
     """Answer all who wait for this process, the longest first; return how many messages it never saw."""
     deferred, process.deferred = process.deferred, None
-    for token, handled in (deferred or {}).items():
+    for token, (handled, _) in (deferred or {}).items():
         token.abandoned(reason, handled=handled)
     if process.handling is not None and process.handling[2] is not None:
         crashed = process.exiting is None and isinstance(reason, BaseException)
@@ -99,9 +100,11 @@ def _abandon_tokens(process: Process, reason: ExitReason) -> int:
 
 
 def _release_monitors(process: Process) -> None:
-    for watcher, target in (process.held_monitors or {}).items():
-        unwatch(target, watcher)
-    process.held_monitors = None
+    held, process.held_monitors = process.held_monitors, None
+    if held is not None:
+        del process.node.monitor_owners[process]
+        for ref, target in held.items():
+            unwatch(target, ref)
 
 
 def _signal_links(process: Process, reason: ExitReason) -> None:
@@ -121,7 +124,8 @@ def _notify_watchers(process: Process, reason: ExitReason) -> None:
 
 def _is_heard(process: Process) -> bool:
     """Return whether anybody is about to hear of the exit: by a link or a monitor, or who waits for an answer."""
-    in_hand = process.handling is not None and process.handling[2] is not None
+    token = None if process.handling is None else process.handling[2]
+    in_hand = token is not None and type(token) is not Bounded
     return in_hand or bool(process.links or process.watchers or process.deferred)
 
 
@@ -137,13 +141,3 @@ def _report(process: Process, reason: ExitReason, left: int, *, heard: bool) -> 
 
 def _identity(process: Process) -> dict[str, object]:
     return {"node": process.node.name, "pid": process.pid, "name": process.pid.name}
-
-
-def _where(process: Process) -> str:
-    """Return where the process's code waits, from the outermost await to the innermost."""
-    places: list[str] = []
-    waiting: object = process.task.get_coro()
-    while isinstance(waiting, CoroutineType) and waiting.cr_frame is not None:
-        places.append(f"{waiting.cr_frame.f_code.co_filename}:{waiting.cr_frame.f_lineno}")
-        waiting = waiting.cr_await
-    return " > ".join(places)

@@ -11,10 +11,14 @@ from abc import ABC
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from stanchion.kernel._exit_reasons import ExitReason
 from stanchion.kernel._indexed_queue import IndexedQueue
+
+if TYPE_CHECKING:
+    from stanchion.kernel._deadline import Deadline
 
 CAST: Final = "cast"  # handled by handle_cast
 CALL: Final = "call"  # handled by handle_call; the token is the caller's
@@ -29,7 +33,14 @@ Refusal = Literal["noproc", "overflow", "drop_newest"]
 
 
 class Token(Protocol):
-    """What somebody holds who waits for the outcome of one message."""
+    """What somebody holds who waits for the outcome of one message, or what bounds the message.
+
+    Attributes:
+        deadline: What was in force where the message was sent: after it the message is not begun, and while it is handled
+            this is in force again. None for no deadline.
+    """
+
+    deadline: Deadline | None
 
     def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Take note that the receiver is gone.
@@ -58,6 +69,10 @@ class Token(Protocol):
 
     def displaced(self) -> None:
         """Take note that a full mailbox gave the message's place to a newer one, before anybody saw it."""
+        ...
+
+    def overdue(self) -> None:
+        """Take note that the message was not begun, since its deadline had passed."""
         ...
 
 
@@ -146,6 +161,12 @@ class Mailbox:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def envelopes(self) -> list[Envelope]:
+        """Return what is in the queue, in no particular order: for who looks through it and lets others run meanwhile."""
+        if isinstance(self.queue, IndexedQueue):
+            return [envelope for _, envelope in chain(self.queue.system.values(), self.queue.ordinary.values())]
+        return list(self.queue)
 
     def refusal_of(self, count: int) -> Refusal | None:
         """Return None when the next ``count`` puts of this same step will be accepted, else why not."""

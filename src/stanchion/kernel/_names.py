@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import cast
 
 from stanchion._validate import cut, instance
 from stanchion.errors import BadReturnError, InvalidOptionError, NameTakenError
 from stanchion.kernel._context import current_node
-from stanchion.kernel._owned import own
+from stanchion.kernel._owned import Owned, Possession, own
 from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import Process
 
@@ -73,7 +75,7 @@ class Names:
                 fix=f"unregister({pid.name!r}) first.",
             )
         self._pids[name] = pid
-        pid.name = name
+        _rename(pid, name)
 
     def release(self, pid: Pid) -> None:
         """Free the name of a process that ends; harmless when it has none. The pid remembers it."""
@@ -84,11 +86,17 @@ class Names:
         """Free a name; harmless when nobody holds it."""
         pid = self._pids.pop(name, None)
         if pid is not None:
-            pid.name = None
+            _rename(pid, None)
 
     def all(self) -> list[str]:
         """Return every name, in the order of registration."""
         return list(self._pids)
+
+
+def _rename(pid: Pid, name: str | None) -> None:
+    pid.name = name
+    # It has not finished. The policy may have a rule for the name.
+    cast("Process", pid._process).limits = None
 
 
 def valid_name(subject: str, name: Name) -> Name:
@@ -112,7 +120,7 @@ def take_name(process: Process, name: Name) -> None:
         own(process, _Registration(process.pid, name))
 
 
-class _Registration:
+class _Registration(Owned):
     """What a process owns that was started under a via address."""
 
     __slots__ = ("_pid", "_via")
@@ -123,6 +131,10 @@ class _Registration:
 
     def release(self) -> None:
         self._via.unregister(self._pid)
+
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``."""
+        return [Possession("name", repr(self._via))]
 
     def __repr__(self) -> str:
         return f"<registration as {self._via!r}>"

@@ -9,24 +9,26 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from contextvars import Context
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeVar
 
 from stanchion._validate import Seconds, instance, seconds, seconds_or_none, word
 from stanchion.errors import InvalidOptionError, NodeStateError
 from stanchion.kernel._clock import Clock, SystemClock, checked_clock
 from stanchion.kernel._context import NODE
-from stanchion.kernel._deadlines import Bucket, Deadlines
 from stanchion.kernel._dropped import StormGuard
 from stanchion.kernel._exit import declare_dead
 from stanchion.kernel._monitors import wait_exit
 from stanchion.kernel._names import Names
 from stanchion.kernel._once import DEFAULT_DEDUP, DedupWindow
-from stanchion.kernel._process import Process, Reaper
+from stanchion.kernel._process import Process, Reaper, text_of
 from stanchion.kernel._signals import signal, terminate
+from stanchion.kernel._timer_wheel import Bucket, TimerWheel
 from stanchion.kernel._timers import Timers
 from stanchion.kernel._watchdog import Watchdog
 from stanchion.telemetry import Telemetry
+from stanchion.timeouts import TimeoutPolicy, timeouts_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -58,6 +60,30 @@ class Applications(Protocol):
         ...
 
 
+class MonitorCheck(Protocol):
+    """What looks for leaked monitors now and then (the station ``monitors`` has it)."""
+
+    def begin(self) -> None:
+        """Take note that a process makes its first monitor; harmless when it is at it already."""
+        ...
+
+
+class NodeStatistics(NamedTuple):
+    """What a node has, and what came too late in it; what ``Node.statistics`` returns.
+
+    Attributes:
+        processes: How many processes live in it.
+        messages: How many messages wait in their mailboxes.
+        late_replies: How many replies came after their caller had stopped waiting, or a second time, and were dropped.
+        expired: How many messages were not begun, since their deadline had passed.
+    """
+
+    processes: int
+    messages: int
+    late_replies: int
+    expired: int
+
+
 class Node:
     """Processes, their names, their clock and their telemetry.
 
@@ -68,11 +94,14 @@ class Node:
         name: What it is called; part of each pid's text.
         clock: Where it reads the time.
         telemetry: Where its events are told.
-        call_timeout: Seconds a call waits where the caller says nothing.
+        timeouts: How long its waits may last where the code says nothing.
         shutdown_timeout: As it was given.
         exit_grace: As it was given.
+        context: Where its timers go off: in no process, under no deadline; for the runtime.
         dedup: What each of its processes remembers of the messages that it handled.
         processes: Its processes by number, in the order of their start; the runtime changes it.
+        late_replies: See ``NodeStatistics``; whoever drops one counts it.
+        expired: See ``NodeStatistics``; whoever does not begin a message counts it.
     """
 
     def __init__(
@@ -80,7 +109,7 @@ class Node:
         name: str = "node",
         *,
         clock: Clock | None = None,
-        call_timeout: Seconds = 5.0,
+        timeouts: TimeoutPolicy | Seconds = 5.0,
         shutdown_timeout: Seconds | None = 30.0,
         exit_grace: Seconds = 5.0,
         block_threshold: Seconds | None = 0.25,
@@ -93,7 +122,8 @@ class Node:
         Args:
             name: A word without spaces or dots.
             clock: Where to read the time; None for the machine's clock.
-            call_timeout: Seconds a call or a supervised send waits where the caller gives no timeout.
+            timeouts: How long a wait may last where the code gives no timeout: a ``TimeoutPolicy``, or the seconds of one
+                that has the same for all.
             shutdown_timeout: Seconds that each process started outside of processes has to stop when the node is
                 left; then it is killed with all beneath it. None waits as long as it takes; 0 kills at once.
             exit_grace: Seconds that a process's task has to end after an exit signal; then the process is declared
@@ -108,8 +138,10 @@ class Node:
         """
         self.name = word("Node(name)", name)
         self.clock: Final[Clock] = SystemClock() if clock is None else checked_clock("Node(clock)", clock)
+        # A call of its own less on the hot path.
+        self.monotonic: Final = self.clock.monotonic
         self.telemetry: Final = Telemetry()
-        self.call_timeout = seconds("Node(call_timeout)", call_timeout)
+        self.timeouts: Final = timeouts_of("Node(timeouts)", timeouts)
         self.shutdown_timeout: Final = seconds_or_none("Node(shutdown_timeout)", shutdown_timeout)
         self.exit_grace: Final = seconds("Node(exit_grace)", exit_grace)
         self._block_threshold = seconds_or_none("Node(block_threshold)", block_threshold)
@@ -117,14 +149,23 @@ class Node:
             raise InvalidOptionError(
                 "Node(block_threshold)", expected="seconds > 0", got="0", fix="pass None to report nothing."
             )
-        self._services: Final = list(services)
+        self._services: Final[list[Service]] = [*self.timeouts.services(), *services]
         self.names: Final = Names()
         self.processes: Final[dict[int, Process]] = {}
-        self.deadlines: Final = Deadlines(self.clock)
+        # The clock would take the context of whoever sets a timer, and keep it, and a process that has ended with it.
+        self.context: Final = Context()
+        self.context.run(NODE.set, self)
+        self.wheel: Final = TimerWheel(self.clock, self.timeouts, self.context)
         self.timers: Final = Timers(self)
+        # Its processes that have, or had, monitors: those whose ``held_monitors`` is not None.
+        self.monitor_owners: Final[dict[Process, None]] = {}
+        # Whether each new monitor keeps the stack by which it was made (the station ``monitors`` sets it).
+        self.record_stacks = False
         self.storm_guard: Final = StormGuard(self.clock)
         # Tasks of processes that were declared dead and have not ended yet.
         self.runaways: Final[set[asyncio.Task[None]]] = set()
+        self.late_replies = 0
+        self.expired = 0
         self.next_id: Final = itertools.count(1).__next__
         self._next_unique: Final = itertools.count(1).__next__
         self._incarnation: Final = os.urandom(8).hex()
@@ -186,6 +227,11 @@ class Node:
         return None
 
     @property
+    def leak_check(self) -> MonitorCheck | None:
+        """What looks for leaked monitors; None when nobody does."""
+        return None
+
+    @property
     def random(self) -> Random:
         """Where the node's jitter comes from."""
         if self._random is None:
@@ -193,6 +239,14 @@ class Node:
 
             self._random = Random(self._seed)
         return self._random
+
+    def statistics(self) -> NodeStatistics:
+        """Return what it has now, and what came too late since it was made.
+
+        It looks at each process, so it is for tests, tools and the now and then of a monitor.
+        """
+        messages = sum(len(process.mailbox.queue) for process in self.processes.values())
+        return NodeStatistics(len(self.processes), messages, self.late_replies, self.expired)
 
     def unique_id(self) -> str:
         """Return an id that no node makes a second time."""
@@ -203,9 +257,15 @@ class Node:
         """Whether it has been entered, and has not begun to stop."""
         return self._state == "running"
 
-    def check_running(self, what: str) -> None:
+    @property
+    def state(self) -> str:
+        """Where it is in its life: ``"new"``, ``"running"``, ``"stopping"`` or ``"stopped"``."""
+        return self._state
+
+    def check_running(self, code: object) -> None:
         """Raise NodeStateError unless processes can be started here now."""
         if self._state != "running" and not self._stops_applications:
+            what = text_of(code)
             raise NodeStateError(self.name, operation=f"start of {what}", expected="a running node", got=self._state)
 
     def forget(self, process: Process) -> None:
@@ -238,7 +298,7 @@ class Node:
             await self._stop_processes()
 
     def _closed(self) -> None:
-        self.deadlines.close()
+        self.wheel.close()
         self.timers.close()
         self.storm_guard.close()
         if self._watchdog is not None:
@@ -261,18 +321,25 @@ class Node:
                 await self.applications.close(self._stop_process)
                 self._stops_applications = False
             while self.processes:
+                if self.shutdown_timeout == 0:
+                    await self._kill_all()
+                    continue
                 left = list(self.processes.values())
                 # Children are stopped by their parents. Those whose parent is gone come last.
                 for process in reversed([process for process in left if process.parent is None] or left):
                     await self._stop_process(process)
         except asyncio.CancelledError:
             self._stops_applications = False
-            left = list(self.processes.values())
-            for process in left:
-                terminate(process, "killed")
-            for process in left:
-                await wait_exit(process.pid, timeout=None)
+            await self._kill_all()
             raise
+
+    async def _kill_all(self) -> None:
+        """Kill every process, the latest first, all in one step: to look beneath each would take a look at all."""
+        left = list(reversed(self.processes.values()))
+        for process in left:
+            terminate(process, "killed")
+        for process in left:
+            await wait_exit(process.pid, timeout=None)
 
     async def _stop_process(self, process: Process) -> None:
         if self.shutdown_timeout != 0:
@@ -295,7 +362,7 @@ class _ExitDeadline:
     def __init__(self, process: Process, grace: float) -> None:
         self._process = process
         self._grace = grace
-        self._bucket: Bucket = process.node.deadlines.add(grace, self)
+        self._bucket: Bucket = process.node.wheel.add(grace, self)
 
     def expire(self) -> None:
         declare_dead(self._process, self._grace)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol, TypeVar
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
 
+from stanchion.kernel._pid import Pid
 from stanchion.kernel._process import Process
 
 _T = TypeVar("_T")
@@ -13,12 +15,45 @@ _T = TypeVar("_T")
 _log = logging.getLogger("stanchion.process")
 
 
-class Owned(Protocol):
+class Possession(NamedTuple):
+    """One thing that belongs to somebody, as ``Node.audit`` tells of it.
+
+    Attributes:
+        kind: What it is: ``"monitor"``, ``"link"``, ``"timer"``, ``"name"`` (a via address), ``"key"``, ``"membership"``,
+            ``"subscription"``, ``"reply"``, ``"task"`` or ``"stream"``.
+        text: Which one, for people.
+        made_at: The file and line where it was made; None where nobody took note.
+        age: Seconds since it was made; None where nobody took note.
+    """
+
+    kind: str
+    text: str
+    made_at: str | None = None
+    age: float | None = None
+
+    def __str__(self) -> str:
+        age = "" if self.age is None else f", {self.age:.3g} s old"
+        return f"{self.kind}: {self.text}{age}" + (f", made at {self.made_at}" if self.made_at else "")
+
+
+class Owned:
     """Something that belongs to one process and does not outlive it."""
 
+    __slots__ = ()
+
     def release(self) -> None:
-        """Take note that the owner exits: called once, when its name is free and before anyone hears of the exit."""
-        ...
+        """Take note that the owner exits: called once, when its name is free and before anyone hears of the exit.
+
+        What is only there to be found by its owner has nothing to do.
+        """
+
+    def held(self) -> Iterable[Possession]:
+        """Return what its owner has by it, for an audit; nothing for what is the runtime's own."""
+        return ()
+
+    def users(self) -> Iterable[Pid]:
+        """Return those who have something in it that must go when they exit."""
+        return ()
 
 
 def own(process: Process, thing: Owned) -> None:

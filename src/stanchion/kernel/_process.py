@@ -10,8 +10,11 @@ from stanchion.kernel._exit_reasons import ExitReason
 from stanchion.kernel._limited_mailbox import LimitedMailbox, MailboxPolicy
 from stanchion.kernel._mailbox import Envelope, Mailbox, Token
 from stanchion.kernel._pid import Pid
+from stanchion.timeouts import Limits
 
 if TYPE_CHECKING:
+    from stanchion.kernel._deferred import Deferred
+    from stanchion.kernel._monitors import MonitorRef
     from stanchion.kernel._node import Node
     from stanchion.kernel._once import Handled
     from stanchion.kernel._owned import Owned
@@ -44,13 +47,14 @@ class Process:
     """
 
     __slots__ = (
+        "code",
         "deferred",
         "exiting",
         "finished",
         "handled",
         "handling",
         "held_monitors",
-        "label",
+        "limits",
         "links",
         "mailbox",
         "node",
@@ -59,6 +63,7 @@ class Process:
         "pid",
         "reaper",
         "served",
+        "since",
         "starting",
         "task",
         "trap_exit",
@@ -66,9 +71,10 @@ class Process:
         "watchers",
     )
 
-    def __init__(self, node: Node, *, label: str, parent: Pid | None, policy: MailboxPolicy | None) -> None:
+    def __init__(self, node: Node, *, code: object, parent: Pid | None, policy: MailboxPolicy | None) -> None:
         self.node = node
-        self.label = label
+        # What it runs: the class of a server, the function of a plain process; text for one of the runtime's own.
+        self.code = code
         # Who started it by a link. The closing node takes the place of one that is gone (_node.py).
         self.parent = parent
         self.mailbox: Mailbox = Mailbox(node.loop) if policy is None else LimitedMailbox(node, policy)
@@ -79,9 +85,12 @@ class Process:
         self.trap_exit = False
         # The envelope whose handler runs now, so that its waiting sender learns of an exit in the middle.
         self.handling: Envelope | None = None
-        # Tokens of messages whose outcome was put off, in order, and whether they were handled; made at the first one.
-        # Whoever ends the wait takes it out.
-        self.deferred: dict[Token, bool] | None = None
+        # When what runs now was begun, by the node's monotonic clock, where that is known: what cannot wait, a plain
+        # `def`, leaves it as it is.
+        self.since: float | None = None
+        # Tokens of messages whose outcome was put off, in order (_deferred.py). Made at the first one; whoever ends the
+        # wait takes it out.
+        self.deferred: dict[Token, Deferred] | None = None
         # The ids of the messages that it handled and that may come again (_once.py). Made at the first one.
         self.handled: Handled | None = None
         # A dict, so that exit signals go out in the order of linking, in each run the same. Both directions are always
@@ -90,7 +99,9 @@ class Process:
         # Who hears of this exit, in order, and the processes whose exit this one hears of (_monitors.py). Each made
         # at the first one.
         self.watchers: dict[Watcher, None] | None = None
-        self.held_monitors: dict[Watcher, Process] | None = None
+        self.held_monitors: dict[MonitorRef, Process] | None = None
+        # What the node's policy gives requests to it (_limits.py). Made at the first one; anybody may change it.
+        self.limits: Limits | None = None
         # What goes with this process, in order (_owned.py). Made at the first thing.
         self.owned: dict[Owned, None] | None = None
         # Set once, by the exit signal that ends this process (_signals.py); from then on the mailbox is closed.
@@ -109,6 +120,11 @@ class Process:
         # Set in the step that makes the process (_run.py).
         self.task: asyncio.Task[None]
 
+    @property
+    def label(self) -> str:
+        """What it is, for texts."""
+        return text_of(self.code)
+
     def is_beneath(self, other: Process) -> bool:
         """Return whether this is a process, or was started by it, or by one that was, and so on."""
         one: Process | None = self
@@ -118,3 +134,14 @@ class Process:
 
     def __repr__(self) -> str:
         return f"{self.label} {self.pid!r}"
+
+
+def label_of(code: object) -> str:
+    """Return what a class or function is called in texts: its qualified name without the functions around it."""
+    name = getattr(code, "__qualname__", None)
+    return name.rpartition("<locals>.")[2] if isinstance(name, str) else type(code).__name__
+
+
+def text_of(code: object) -> str:
+    """Return what the code of a process is called in texts; text is what it is called itself."""
+    return code if isinstance(code, str) else label_of(code)

@@ -7,14 +7,14 @@ import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
 
-from stanchion.kernel._context import NODE, PROCESS
+from stanchion.kernel._context import DEADLINE, NODE, PROCESS
 from stanchion.kernel._exit import finish
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit
 from stanchion.kernel._limited_mailbox import MailboxPolicy
 from stanchion.kernel._links import connect
 from stanchion.kernel._names import Name, take_name, valid_name
 from stanchion.kernel._node import Node
-from stanchion.kernel._process import Process
+from stanchion.kernel._process import Process, text_of
 
 Body = Callable[[Process], Coroutine[object, object, None]]
 """What a process does; the process ends when it returns."""
@@ -24,7 +24,7 @@ def run_process(
     node: Node,
     body: Body,
     *,
-    label: str,
+    code: object,
     name: Name | None = None,
     parent: Process | None = None,
     mailbox: MailboxPolicy | None = None,
@@ -34,7 +34,7 @@ def run_process(
     Args:
         node: Where it lives.
         body: What it does.
-        label: What it is, for texts.
+        code: The class or the function that it runs, or what it is called in texts.
         name: The name to register, or None.
         parent: The process to link it with, which then is its parent; None for no link.
         mailbox: What its mailbox takes; None for no limit.
@@ -45,9 +45,9 @@ def run_process(
         NodeStateError: the node is not running.
     """
     if name is not None:
-        valid_name(f"start of {label}: name", name)
-    node.check_running(label)
-    process = Process(node, label=label, parent=None if parent is None else parent.pid, policy=mailbox)
+        valid_name(f"start of {text_of(code)}: name", name)
+    node.check_running(code)
+    process = Process(node, code=code, parent=None if parent is None else parent.pid, policy=mailbox)
     if name is not None:
         take_name(process, name)
     if parent is not None:
@@ -79,6 +79,8 @@ async def _main(process: Process, body: Body) -> None:
         await _first_step()
         PROCESS.set(process)
         NODE.set(process.node)
+        # Of whoever started it; it has a life of its own.
+        DEADLINE.set(None)
         running = body(process)
         del body  # what only the start needed goes with it
         await running

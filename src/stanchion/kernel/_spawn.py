@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from stanchion._validate import Seconds, cut, seconds_or_none
 from stanchion.errors import BadReturnError, InvalidOptionError, ReceiveError
-from stanchion.kernel._context import PROCESS, current_node, current_process
+from stanchion.kernel._bounded import skip_overdue
+from stanchion.kernel._context import DEADLINE, PROCESS, current_node, current_process
+from stanchion.kernel._deadline import InHand, cut_by_deadline
 from stanchion.kernel._exit_reasons import ProcessExit
 from stanchion.kernel._limited_mailbox import MailboxPolicy, mailbox_policy
 from stanchion.kernel._mailbox import CALL, CAST, ONCE, STOP, Token
@@ -21,8 +23,9 @@ from stanchion.kernel._monitors import MonitorRef, monitor
 from stanchion.kernel._names import Name
 from stanchion.kernel._once import skip_repeated
 from stanchion.kernel._pid import Pid
-from stanchion.kernel._process import BURST, Process
+from stanchion.kernel._process import BURST, Process, label_of
 from stanchion.kernel._run import run_process
+from stanchion.kernel._site import caller
 
 
 class CallRequest(NamedTuple):
@@ -89,7 +92,7 @@ def spawn_monitor(
     name: Name | None = None,
     mailbox: int | MailboxPolicy | None = None,
 ) -> tuple[Pid, MonitorRef]:
-    """Start a process as ``spawn`` does, and monitor it from the running process in the same step.
+    """Start a process as ``spawn`` does, and monitor it from the running process in the same step, until its exit.
 
     Raises:
         NotInProcessError: the code runs outside of all processes.
@@ -98,16 +101,21 @@ def spawn_monitor(
     """
     current_process("spawn_monitor()")
     pid = _spawn("spawn_monitor()", function, args, name=name, mailbox=mailbox, parent=None)
-    return pid, monitor(pid)
+    ref = monitor(pid, until="exit")
+    ref.made_at(caller())
+    return pid, ref
 
 
 async def receive(*, timeout: Seconds | None) -> object:
     """Return the next message of the running plain process, in the order of arrival.
 
-    A supervised send counts as processed when the process asks for its next message, or returns.
+    A supervised send counts as processed when the process asks for its next message, or returns. Until then, or until a
+    scope around the call is left, the deadline of the message, if it has one, is in force; a message whose deadline has
+    passed does not come.
 
     Args:
-        timeout: Seconds to wait; 0 takes only what is there; None waits for ever, and must be written out.
+        timeout: Seconds to wait; 0 takes only what is there; None waits for ever, and must be written out. A deadline in
+            force around the call cuts it.
 
     Returns:
         A cast or a plain send as it was sent, ``Down``, ``Exit``, or a ``CallRequest``.
@@ -132,17 +140,25 @@ async def receive(*, timeout: Seconds | None) -> object:
     limit = seconds_or_none("receive(timeout)", timeout)
     _check_reader(process)
     acknowledge(process)
+    around = DEADLINE.get()
+    if type(around) is InHand:
+        # That of the message before; what was in force around the call which returned it is so again.
+        DEADLINE.set(around.outer)
+    limit = cut_by_deadline(limit)
     process.turns -= 1
     if not process.turns:
         # One that finds its mailbox filled each time would never wait.
         process.turns = BURST
         await asyncio.sleep(0)
     mailbox = process.mailbox
-    skip_repeated(process)
+    _skip(process)
     if not mailbox.queue:
         await _message(process, limit)
     envelope = process.handling = mailbox.queue.popleft()
     kind, message, token = envelope
+    process.since = process.node.clock.monotonic()
+    if token is not None and token.deadline is not None:
+        DEADLINE.set(InHand(token.deadline, DEADLINE.get()))
     if kind == ONCE:
         process.handling = (CAST, message, token)
     if kind == STOP:
@@ -160,9 +176,15 @@ async def _message(process: Process, limit: float | None) -> None:
             while not mailbox.queue:
                 process.turns = BURST
                 await mailbox.wait()
-                skip_repeated(process)
+                _skip(process)
     except TimeoutError:
         raise TimeoutError(f"receive(): expected a message within {limit:g} s, got none") from None
+
+
+def _skip(process: Process) -> None:
+    """Take off the head of the mailbox what was handled before, and what is too late to be begun."""
+    while skip_repeated(process) or skip_overdue(process):
+        pass
 
 
 def _check_reader(process: Process) -> None:
@@ -189,12 +211,6 @@ def acknowledge(process: Process) -> None:
             token.processed()
 
 
-def label_of(code: object) -> str:
-    """Return what a class or function is called in texts: its qualified name without the functions around it."""
-    name = getattr(code, "__qualname__", None)
-    return name.rpartition("<locals>.")[2] if isinstance(name, str) else type(code).__name__
-
-
 def _spawn(
     operation: str,
     function: Callable[..., Coroutine[object, object, object]],
@@ -212,15 +228,15 @@ def _spawn(
             fix="pass the function itself, and its arguments after it." if asyncio.iscoroutine(function) else None,
         )
     policy = mailbox_policy(f"{operation[:-1]}mailbox)", mailbox)
-    label = label_of(function)
 
     async def body(process: Process) -> None:
         coroutine = function(*args)
         if not inspect.isawaitable(coroutine):
+            label = label_of(function)
             raise BadReturnError(
                 label, expected="a coroutine", got=cut(coroutine), fix=f"write `async def {label}(...)`."
             )
         await coroutine
         acknowledge(process)
 
-    return run_process(current_node(operation), body, label=label, name=name, parent=parent, mailbox=policy).pid
+    return run_process(current_node(operation), body, code=function, name=name, parent=parent, mailbox=policy).pid

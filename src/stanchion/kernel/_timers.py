@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Timers: a message that is sent later.
 
-Deadlines (_deadlines.py) are coarse, since nearly all of them are taken back before they pass. Timers go off, and their
+The wheel (_timer_wheel.py) is coarse, since nearly all waits end before their time is up. Timers go off, and their
 order counts: each has its exact time, and those of one time go off in the order in which they were set, which the event
 loop's own timers do not promise.
 """
@@ -11,17 +11,18 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from contextvars import Context
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from stanchion._validate import Seconds, instance, seconds
 from stanchion.errors import NodeStateError
 from stanchion.kernel._clock import Clock, TimerHandle
-from stanchion.kernel._context import NODE, PROCESS, current_node, current_process
+from stanchion.kernel._context import PROCESS, current_node, current_process
 from stanchion.kernel._dropped import undeliverable
 from stanchion.kernel._mailbox import INFO
 from stanchion.kernel._names import Ref, checked_ref, find
-from stanchion.kernel._owned import disown, own
+from stanchion.kernel._owned import Owned, Possession, disown, own
+from stanchion.kernel._site import Site, caller, place_of
 
 if TYPE_CHECKING:
     from stanchion.kernel._node import Node
@@ -32,7 +33,7 @@ _log = logging.getLogger("stanchion.node")
 _COMPACT_FROM: Final = 64
 
 
-class TimerRef:
+class TimerRef(Owned):
     """One message that waits for its time, made by ``send_after``.
 
     Attributes:
@@ -41,15 +42,19 @@ class TimerRef:
         when: When it goes, on the node's monotonic clock.
     """
 
-    __slots__ = ("_node", "_owner", "message", "ref", "when")
+    __slots__ = ("_made", "_node", "_owner", "_site", "message", "ref", "when")
 
-    def __init__(self, node: Node, owner: Process | None, ref: Ref, message: object, when: float) -> None:
+    def __init__(
+        self, node: Node, owner: Process | None, ref: Ref, message: object, delay: float, site: Site | None
+    ) -> None:
         # None once the message was sent or cancelled.
         self._node: Node | None = node
         self._owner = owner
+        self._site = site
+        self._made = node.clock.monotonic()
         self.ref = ref
         self.message = message
-        self.when = when
+        self.when = self._made + delay
 
     def left(self) -> float | None:
         """Return the seconds that are left, or None when it was sent or cancelled."""
@@ -75,6 +80,14 @@ class TimerRef:
             self._node.timers.cancelled()
             self._end()
 
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``; nothing once its message was sent or cancelled."""
+        if self._node is None:
+            return ()
+        now = self._node.clock.monotonic()
+        text = f"to {self.ref!r}, {max(0.0, self.when - now):.3g} s left"
+        return [Possession("timer", text, None if self._site is None else place_of(self._site), now - self._made)]
+
     def _end(self) -> None:
         owner, self._owner = self._owner, None
         if owner is not None:
@@ -89,15 +102,11 @@ class TimerRef:
 class Timers:
     """The timers of one node, on one timer of its clock."""
 
-    __slots__ = ("_cancelled", "_clock", "_closed", "_context", "_handle", "_handle_when", "_heap", "_next", "_node")
+    __slots__ = ("_cancelled", "_clock", "_closed", "_handle", "_handle_when", "_heap", "_next", "_node")
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._clock: Final[Clock] = node.clock
-        # Where messages are sent: the node's own place, in no process. The clock would take that of whoever sets a
-        # timer, and keep it, and a process that has ended with it.
-        self._context: Final = Context()
-        self._context.run(NODE.set, node)
         self._heap: list[tuple[float, int, TimerRef]] = []
         self._next = itertools.count().__next__
         # How many in the heap were cancelled; they are taken out when they come up, or are more than half.
@@ -107,7 +116,7 @@ class Timers:
         self._handle_when = 0.0
         self._closed = False
 
-    def add(self, owner: Process | None, ref: Ref, message: object, delay: float) -> TimerRef:
+    def add(self, owner: Process | None, ref: Ref, message: object, delay: float, site: Site | None = None) -> TimerRef:
         """Set a timer.
 
         Args:
@@ -115,17 +124,22 @@ class Timers:
             ref: To whom the message goes.
             message: The message.
             delay: Seconds from now.
+            site: Where it is set; None where nobody asks.
         """
         if self._closed:
             name = self._node.name
             raise NodeStateError(name, operation="send_after()", expected="a running node", got="stopped")
-        timer = TimerRef(self._node, owner, ref, message, self._clock.monotonic() + delay)
+        timer = TimerRef(self._node, owner, ref, message, delay, site)
         heapq.heappush(self._heap, (timer.when, self._next(), timer))
         if owner is not None:
             own(owner, timer)
         if self._handle is None or timer.when < self._handle_when:
             self._set()
         return timer
+
+    def unowned(self) -> list[TimerRef]:
+        """Return the timers that belong to no process, the earliest first; some may have been cancelled."""
+        return [timer for _, _, timer in sorted(self._heap) if timer._owner is None]
 
     def cancelled(self) -> None:
         """Take note that one of the heap was cancelled."""
@@ -149,7 +163,7 @@ class Timers:
         if self._handle is not None:
             self._handle.cancel()
         self._handle_when = self._heap[0][0]
-        self._handle = self._context.run(self._clock.call_at, self._handle_when, self._fire)
+        self._handle = self._node.context.run(self._clock.call_at, self._handle_when, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
@@ -195,7 +209,7 @@ def send_after(ref: Ref, message: object, delay: Seconds) -> TimerRef:
     node = current_node("send_after()")
     wait = seconds("send_after(delay)", delay)
     owner = None if PROCESS.get() is None else current_process("send_after()")
-    return node.timers.add(owner, checked_ref(ref, "send_after(ref)"), message, wait)
+    return node.timers.add(owner, checked_ref(ref, "send_after(ref)"), message, wait, caller())
 
 
 def cancel_timer(timer: TimerRef) -> float | None:

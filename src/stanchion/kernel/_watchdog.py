@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stanchion._validate import cut
 from stanchion.telemetry import HANDLER_BLOCKED
+from stanchion.timeouts import held_by_debugger
 
 if TYPE_CHECKING:
     from stanchion.kernel._node import Node
@@ -61,6 +62,11 @@ class Watchdog:
     def _report(self) -> None:
         """Take the blocked thread's stack here and now, write the line, and leave the event to the loop."""
         frame = sys._current_frames().get(self._loop_thread)
+        if held_by_debugger(frame):
+            self._node.wheel.was_held = True
+            with suppress(RuntimeError):  # the loop is closed
+                self._node.loop.call_soon_threadsafe(self._node.wheel.look_later)
+            return  # it is a person who blocks it, and knows
         stack = "".join(traceback.format_stack(frame))
         task = asyncio.current_task(self._node.loop)
         process = self._node.process_of(task)

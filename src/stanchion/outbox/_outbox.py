@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from stanchion._ids import TimeIds
 from stanchion._validate import Seconds, seconds, seconds_or_none, whole_number
 from stanchion.errors import InvalidOptionError, OutboxClosedError
-from stanchion.kernel import Node
+from stanchion.kernel import Node, code_limit
 from stanchion.outbox import _tables
 from stanchion.outbox._lanes import Held
 from stanchion.outbox._message import OutboxMessage
@@ -20,6 +20,7 @@ from stanchion.outbox._session import Session, Settings
 from stanchion.outbox._tables import Handled
 from stanchion.outbox.migrations import SCHEMA
 from stanchion.storage import Database, database_of
+from stanchion.timeouts import POLICY, WAIT_EMPTY, Policy
 
 _log = logging.getLogger("stanchion.outbox")
 
@@ -95,6 +96,7 @@ class Outbox:
         self._ids = TimeIds()  # made anew by open(): a process that was forked since must not have the same
         self._ready: Callable[[], None] = lambda: None
         self._open: Session | None = None  # set while it is open
+        self._node: Node  # set by the first open()
 
     # --- opening and closing ---------------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class Outbox:
             await self._database.close()
             raise
         self._ids = TimeIds()
+        self._node = node
         self._open = session
 
     async def close(self) -> None:
@@ -165,13 +168,30 @@ class Outbox:
         self._opened("count")
         return await self._database.read(_tables.count)
 
-    async def wait_empty(self) -> None:
+    async def wait_empty(self, *, timeout: Seconds | Policy | None = POLICY) -> None:
         """Return when the database has no message left, of any node.
 
+        Args:
+            timeout: Seconds to wait; None for no limit. By default what the node's ``TimeoutPolicy`` says of
+                ``stanchion.wait_empty`` (300.0).
+
         Raises:
+            TimeoutError: messages are left; ``count`` tells for whom.
             OutboxClosedError: the outbox is closed, or closes.
             StoreError: the database failed.
+            InvalidOptionError: ``timeout`` is wrong.
+
+        Cancellation: harmless.
         """
+        self._opened("wait_empty")
+        limit = code_limit("Outbox.wait_empty(timeout)", self._node, Outbox, None, WAIT_EMPTY, timeout)
+        try:
+            async with asyncio.timeout(limit):
+                await self._emptied()
+        except TimeoutError:
+            raise TimeoutError(f"Outbox.wait_empty(): expected no message within {limit:g} s, got some left") from None
+
+    async def _emptied(self) -> None:
         while True:
             opened = self._opened("wait_empty")
             opened.removed.clear()
@@ -186,6 +206,25 @@ class Outbox:
     def new_id(self, now: float) -> str:
         """Return the id of a message that is stored at ``now`` in Unix seconds, greater than those before it."""
         return self._ids.next(now)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more message: ``store`` would wait, and ``put`` is not to be called.
+
+        Raises:
+            OutboxClosedError: the outbox is closed.
+        """
+        return self._opened("send").full
+
+    async def wait_room(self) -> None:
+        """Return when there is room for one more message, if it is put in the same step.
+
+        Raises:
+            OutboxClosedError: the outbox is closed, or closes.
+
+        Cancellation: harmless.
+        """
+        await self._opened("send").wait_room()
 
     async def store(self, message: OutboxMessage, *, hold: bool = False) -> bool:
         """Store a message, which is sent from then on.
@@ -205,7 +244,20 @@ class Outbox:
         Cancellation: a message that waits for its commit is stored all the same. Only while ``store`` waits for room,
             with ``max_pending`` writes before it, does cancelling keep it out.
         """
-        return await self._opened("send").store(message, hold=hold)
+        opened = self._opened("send")
+        if opened.full:
+            await opened.wait_room()
+        return bool(await opened.put(message, hold=hold))
+
+    def put(self, message: OutboxMessage, *, hold: bool = False) -> asyncio.Future[bool | None]:
+        """Begin to store a message, for which there is room, and return the future of what ``store`` returns, or raises.
+
+        Whoever waits no more sets None as its result, or cancels it: the message is stored all the same.
+
+        Raises:
+            OutboxClosedError: the outbox is closed; the message is not stored.
+        """
+        return self._opened("send").put(message, hold=hold)
 
     def serve(self, ready: Callable[[], None]) -> None:
         """Have ``ready`` called whenever ``next()`` may return a message after it had returned None."""

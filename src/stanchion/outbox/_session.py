@@ -96,7 +96,7 @@ class Session:
         self.wake: Final = asyncio.Event()
         self.removed: Final = asyncio.Event()
         self.counts: Final = Counter[str]()
-        self._commit: Final = GroupCommit(
+        self._commit: Final = GroupCommit[_Write, bool | None](
             self._write,
             name=database.name,
             label="outbox",
@@ -158,11 +158,18 @@ class Session:
 
     # --- storing and removing --------------------------------------------------------------------
 
-    async def store(self, message: OutboxMessage, *, hold: bool) -> bool:
-        """Store a message; return False when it is left out, for it is remembered as handled."""
-        if self._commit.full:
-            await self._commit.room("send")
-        return await self._commit.put("store", _Store(message, hold))
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more write."""
+        return self._commit.full
+
+    async def wait_room(self) -> None:
+        """Return when there is room for one more write."""
+        await self._commit.room("send")
+
+    def put(self, message: OutboxMessage, *, hold: bool) -> asyncio.Future[bool | None]:
+        """Store a message; the answer is False when it is left out, for it is remembered as handled."""
+        return self._commit.put("store", _Store(message, hold))
 
     def next(self) -> Held | None:
         """Return the next message to send, which is under way from now on; None when there is none now."""
@@ -191,7 +198,7 @@ class Session:
     def _remove(self, write: _Remove) -> None:
         self._commit.put("remove", write).add_done_callback(partial(self._was_removed, write))
 
-    def _was_removed(self, write: _Remove, answer: asyncio.Future[bool]) -> None:
+    def _was_removed(self, write: _Remove, answer: asyncio.Future[bool | None]) -> None:
         if not answer.cancelled() and (error := answer.exception()) is not None:
             _log.error("message %s is done, and could not be removed from the outbox yet: %s", write.message.id, error)
             self._left.append(write)
@@ -261,7 +268,7 @@ class Session:
     def _remembers(self) -> bool:
         return self._settings.remember_keys is not None
 
-    def _committed(self, verb: str, write: _Write, made: bool) -> None:
+    def _committed(self, verb: str, write: _Write, made: bool | None) -> None:
         match write:
             case _Store(message) if made:
                 self._count("stored", OUTBOX_STORED, message)

@@ -9,14 +9,12 @@ the second could be taken by one node while the other is about to take the first
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
-from itertools import chain
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from stanchion.outbox._message import OutboxMessage
-from stanchion.storage import Owner
+from stanchion.storage import Owner, insert_rows
 
 metadata: Final = sa.MetaData()
 
@@ -96,9 +94,6 @@ class Change(NamedTuple):
 
 # --- messages ------------------------------------------------------------------------------------
 
-# Many rows a statement, in the driver's own form: see the tables of the dead letters, where it was measured.
-_STATEMENT_ROWS: Final = (100, 50, 20, 10, 5, 2, 1)
-
 
 def commit(connection: sa.Connection, change: Change) -> frozenset[str]:
     """Store what is new, remove what is done, note and remember the rest; return the ids of what was left out."""
@@ -117,22 +112,7 @@ def commit(connection: sa.Connection, change: Change) -> frozenset[str]:
 
 def insert(connection: sa.Connection, rows: Sequence[tuple[OutboxMessage, str | None]]) -> None:
     """Store messages, each for its owner."""
-    numbered = connection.dialect.paramstyle != "qmark"
-    start = 0
-    for size in _STATEMENT_ROWS:
-        while len(rows) - start >= size:
-            some = rows[start : start + size]
-            values = tuple(chain.from_iterable((*message, owner) for message, owner in some))
-            connection.exec_driver_sql(_insert_text(size, numbered), values)
-            start += size
-
-
-@cache
-def _insert_text(rows: int, numbered: bool) -> str:
-    width = len(_NAMES)
-    places = [f"${place + 1}" if numbered else "?" for place in range(rows * width)]
-    values = ", ".join(f"({', '.join(places[row * width : (row + 1) * width])})" for row in range(rows))
-    return f"INSERT INTO {messages.name} ({', '.join(_NAMES)}) VALUES {values}"  # noqa: S608
+    insert_rows(connection, messages.name, _NAMES, [(*message, owner) for message, owner in rows])
 
 
 def claim(

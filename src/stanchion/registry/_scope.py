@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from stanchion.kernel import INFO, Notification, Pid, Process, disown, own
+from stanchion._validate import cut
+from stanchion.kernel import INFO, Notification, Owned, Pid, Possession, Process, disown, own
 
 
 @Notification.register
@@ -43,7 +44,7 @@ class Left(NamedTuple):
     pids: list[Pid]
 
 
-class GroupMonitorRef:
+class GroupMonitorRef(Owned):
     """One monitor of a group, or of all groups of a scope: made by ``ProcessGroups.monitor`` or ``monitor_scope``.
 
     It ends with its owner, with the scope, or by ``ProcessGroups.demonitor``.
@@ -72,12 +73,17 @@ class GroupMonitorRef:
         """End the monitor; the exit of its owner calls this."""
         self._scope.drop(self)
 
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``."""
+        what = "all groups" if self.whole_scope else f"group {cut(self.group)}"
+        return [Possession("subscription", f"to {what} of {self._scope!r}")]
+
     def __repr__(self) -> str:
         what = f"all groups of {self._scope!r}" if self.whole_scope else f"group {self.group!r} of {self._scope!r}"
         return f"<monitor of {what} by {self.owner!r}>"
 
 
-class Membership:
+class Membership(Owned):
     """What one process is a member of; the process owns it while that is anything."""
 
     __slots__ = ("_scope", "groups", "process")
@@ -92,8 +98,12 @@ class Membership:
         """Leave everything; the exit of the process calls this."""
         self._scope.forget(self)
 
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``."""
+        return [Possession("membership", f"of group {cut(group)} of {self._scope!r}") for group in self.groups]
 
-class Scope:
+
+class Scope(Owned):
     """The groups of one scope, owned by its process.
 
     Each group stands here and in the membership of each member; no group and no membership is empty. Every change is
@@ -213,6 +223,11 @@ class Scope:
                 disown(owner, ref)
         for table in (self._groups, self._memberships, self._monitors, self._scope_monitors):
             table.clear()
+
+    def users(self) -> Iterable[Pid]:
+        """See ``Owned.users``: whoever is a member, or monitors a group."""
+        monitors = (self._scope_monitors, *self._monitors.values())
+        return [*self._memberships, *(ref.owner for refs in monitors for ref in refs)]
 
     def _tell(self, message: type[Joined | Left], group: Hashable, pids: list[Pid]) -> None:
         for ref in (*self._scope_monitors, *self._monitors.get(group, ())):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stanchion._validate import cut
 from stanchion.errors import InvalidOptionError, KeyTakenError
-from stanchion.kernel import INFO, Pid, Process, connect, disconnect, disown, own, undeliverable
+from stanchion.kernel import INFO, Owned, Pid, Possession, Process, connect, disconnect, disown, own, undeliverable
 
 
 class Entry(NamedTuple):
@@ -74,7 +74,7 @@ class Record:
         self.value = value
 
 
-class Holding:
+class Holding(Owned):
     """What one process has in one registry; the process owns it while there is a record in it."""
 
     __slots__ = ("_table", "linked", "process", "records")
@@ -91,8 +91,12 @@ class Holding:
         """Take the entries out of the registry; the exit of the process calls this."""
         self._table.forget(self)
 
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``."""
+        return [Possession("key", f"{cut(record.key)} in {self._table!r}") for record in self.records]
 
-class Table:
+
+class Table(Owned):
     """The keys of one registry, owned by its process.
 
     Each record is in ``_by_key`` and in the holding of its process, or in neither; no key and no process is in here
@@ -209,6 +213,10 @@ class Table:
             records.clear()  # a record and what it is in would keep each other alive
         self._by_process.clear()
         self._by_key.clear()
+
+    def users(self) -> Iterable[Pid]:
+        """See ``Owned.users``: whoever has an entry."""
+        return [process.pid for process in self._by_process]
 
     def _begin(self, process: Process) -> Holding:
         linked = process is not self.process and self.process not in (process.links or ())

@@ -24,9 +24,8 @@ from stanchion.server._directives import (
 )
 from stanchion.server._gen_server import GenServer
 from stanchion.server._held import hold, settle, take_up
-from stanchion.server._loop import finished
+from stanchion.server._loop import finished, under
 from stanchion.server._multi import MultiCallResult, abcast, multi_call
-from stanchion.server._policy import POLICY, Policy
 from stanchion.server._start import begin_start, start, start_link, stop
 from stanchion.server._starting import Starting
 from stanchion.server._state_holder import StateHolder
@@ -38,14 +37,12 @@ __all__ = [
     "HELD",
     "IGNORE",
     "NO_REPLY",
-    "POLICY",
     "TIMEOUT",
     "UNHANDLED",
     "Continue",
     "Directive",
     "GenServer",
     "MultiCallResult",
-    "Policy",
     "Reject",
     "Reply",
     "Sender",
@@ -76,6 +73,7 @@ __all__ = [
     "take_up",
     "tell_rejected",
     "tell_unhandled",
+    "under",
 ]
 
 show_public_path(globals())

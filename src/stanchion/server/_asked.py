@@ -8,7 +8,7 @@ from asyncio import Future
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stanchion.kernel import PROCESS, Envelope, Kind, Process
+from stanchion.kernel import DEADLINE, PROCESS, Envelope, Kind, Process
 from stanchion.server._call import Sender
 
 
@@ -32,7 +32,7 @@ def asked(process: Process, kind: Kind, request: object) -> Asked:
     """Return a request to a server, yet to be put into its mailbox."""
     caller = PROCESS.get()
     future: Future[object] = process.node.loop.create_future()
-    sender = Sender(None if caller is None else caller.pid, future, process)
+    sender = Sender(None if caller is None else caller.pid, future, process, request, DEADLINE.get())
     return Asked(process, (kind, request, sender), sender, future)
 
 
@@ -42,11 +42,12 @@ async def outcomes(waiting: Sequence[Asked], limit: float | None) -> list[object
     Cancellation: every reply token is dead.
     """
     # Each on its own node, for a node that stops forgets its deadlines.
-    buckets = [None if limit is None else one.process.node.deadlines.add(limit, one.sender) for one in waiting]
+    buckets = [None if limit is None else one.process.node.wheel.add(limit, one.sender) for one in waiting]
     try:
         return [await one.future for one in waiting]
     except asyncio.CancelledError:
         for one in waiting:
+            one.sender.gave_up()
             one.process.mailbox.leave_line(one.envelope)
         raise
     finally:

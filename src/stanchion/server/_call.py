@@ -7,30 +7,41 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from stanchion._validate import Seconds, cut, instance, seconds
-from stanchion.errors import CallSelfError, NoNodeError
+from stanchion._validate import Seconds, cut, instance
+from stanchion.errors import CallSelfError, CallTimeoutError, NoNodeError
 from stanchion.kernel import (
     CALL,
     CAST,
+    DEADLINE,
+    DEADLINES,
     INFO,
     PROCESS,
+    Bounded,
     Bucket,
+    Deadline,
     Envelope,
     ExitReason,
     Node,
+    Notification,
     Pid,
     Process,
     Ref,
     Refusal,
     current_node,
+    defer,
+    doing,
     find,
+    own_limit,
     undeliverable,
+    waits_for,
 )
-from stanchion.server._failures import DISPLACED, TIMED_OUT, Failure, gone, no_reply, refused
-from stanchion.server._policy import POLICY, Policy
+from stanchion.server._failures import DISPLACED, Failure, TimedOut, gone, no_reply, refused, too_late
 from stanchion.telemetry import LATE_REPLY
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
+    from stanchion.errors import CallOutcome
+    from stanchion.kernel import Kind
     from stanchion.messages import Call
 
 _R = TypeVar("_R")
@@ -45,17 +56,30 @@ class Sender:
 
     Attributes:
         pid: The calling process; None when code outside of processes called.
+        request: What it sent.
+        deadline: What was in force where it called; see ``stanchion.deadline``.
 
     Source: ``From`` of OTP's ``handle_call``.
     """
 
-    __slots__ = ("_future", "_holder", "pid")
+    __slots__ = ("_future", "_holder", "_left_at", "deadline", "pid", "request")
 
-    def __init__(self, pid: Pid | None, future: asyncio.Future[object], holder: Process) -> None:
+    def __init__(
+        self,
+        pid: Pid | None,
+        future: asyncio.Future[object],
+        holder: Process,
+        request: object,
+        deadline: Deadline | None,
+    ) -> None:
         self.pid = pid
+        self.request = request
+        self.deadline = deadline
         self._future = future
         # The process that owes the reply.
         self._holder = holder
+        # When the caller was cancelled. Not set before that, which would cost each call.
+        self._left_at: float
 
     @property
     def waiting(self) -> bool:
@@ -63,9 +87,36 @@ class Sender:
         return not self._future.done()
 
     def expire(self) -> None:
-        """Let the caller go; the deadline calls this."""
+        """Let the caller go; the node's wheel calls this."""
+        holder, outcome = self._holder, self._known()
+        caller = None if self.pid is None else self.pid._process
+        circle = None if caller is None else waits_for(holder, caller)
+        timed_out = TimedOut(holder.node.clock.monotonic(), outcome, doing(holder), circle)
         self.forget()
-        self._settle(TIMED_OUT)
+        self._settle(Failure("normal", handled=outcome != "expired", timed_out=timed_out))
+
+    def overdue(self) -> None:
+        """Let the caller go: its request was not begun, since its deadline had passed; the kernel calls this."""
+        timed_out = TimedOut(self._holder.node.clock.monotonic(), "expired")
+        self._settle(Failure("normal", handled=False, timed_out=timed_out))
+
+    def gave_up(self) -> None:
+        """Take note that the caller was cancelled."""
+        self.forget()
+        self._left_at = self._holder.node.clock.monotonic()
+
+    def _known(self) -> CallOutcome:
+        """Return what is known of the request while nobody has replied to it."""
+        holder = self._holder
+        deferred = None if holder.deferred is None else holder.deferred.get(self)
+        if deferred is not None and deferred.handled:
+            return "deferred"
+        token = None if holder.handling is None else holder.handling[2]
+        if isinstance(token, Sender) and token._future is self._future:
+            return "in_hand"
+        if self.deadline is not None and self.deadline.passed:
+            return "expired"
+        return "waiting" if deferred is None else "postponed"
 
     def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Let the caller go because the server did; the kernel calls this."""
@@ -74,10 +125,7 @@ class Sender:
     def processed(self) -> None:
         """Have the caller wait on when the handler did not reply, until somebody does or the server exits."""
         if not self._future.done():
-            holder = self._holder
-            if holder.deferred is None:
-                holder.deferred = {}
-            holder.deferred[self] = True
+            defer(self._holder, self, handled=True)
 
     def refused(self, detail: str, *, known: bool, retry: bool, handled: bool = False) -> None:
         """Give the caller an ``UnhandledRequestError``: there is no other way to refuse a call."""
@@ -117,16 +165,17 @@ class LastReply(Sender):
     The reply comes in the step of the exit: who has it knows that ``terminate`` has run, and that the name is free.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_sender", "_value")
 
     def __init__(self, sender: Sender, value: object) -> None:
-        super().__init__(sender.pid, sender._future, sender._holder)
+        super().__init__(sender.pid, sender._future, sender._holder, sender.request, sender.deadline)
+        self._sender = sender
         self._value = value
 
     def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Give the caller its reply, or the exit that cut ``terminate`` short; the kernel calls this."""
         if self._holder.exiting is None and reason != "killed":
-            self.settle(self._value)
+            self._sender.settle(self._value)
         else:
             super().abandoned(reason, handled=handled)
 
@@ -144,13 +193,15 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
         ref: A pid or a registered name.
         request: What ``handle_call`` gets. With a ``Call[R]`` the reply has the type R.
         timeout: Seconds to wait for the reply; 0 waits for nothing but what is there at the loop's next step. None
-            waits as long as the server lives, and must be written out. By default the node's ``call_timeout``.
+            waits as long as the server lives, and must be written out. By default the node's ``TimeoutPolicy``. A deadline
+            in force cuts it, and goes with the request.
 
     Returns:
         What ``handle_call`` returned, or ``reply`` was given: the object itself, not a copy.
 
     Raises:
-        CallTimeoutError: no reply came in time. The request may have been handled, or may yet be.
+        CallTimeoutError: no reply came in time. The request may have been handled, or may yet be; its ``outcome`` says
+            what is known. After the deadline in force, the request was not sent.
         CallExitError: nobody is there, or the server exited first; ``handled`` says whether it had begun.
         CallOverflowError: the mailbox is full, or was as long as the caller could wait for a place; or a newer message
             took the request's place. The request was not handled. See ``MailboxPolicy``.
@@ -173,25 +224,32 @@ async def call(ref: Ref, request: object, *, timeout: Seconds | Policy | None = 
     if caller is process and process.task is asyncio.current_task():
         raise CallSelfError(target=repr(pid), request=cut(request))
     node = process.node
-    limit = node.call_timeout if timeout is POLICY else None if timeout is None else seconds("call(timeout)", timeout)
+    limit = own_limit("call(timeout)", process, request, timeout)
+    deadline = DEADLINE.get()
     future: asyncio.Future[object] = node.loop.create_future()
-    sender = Sender(None if caller is None else caller.pid, future, process)
+    sender = Sender(None if caller is None else caller.pid, future, process, request, deadline)
     envelope: Envelope = (CALL, request, sender)
+    if deadline is not None:
+        left = deadline.left()
+        if not left:
+            raise not_sent(process, envelope, timeout)
+        if limit is None or left < limit:
+            limit = left
     refusal = process.mailbox.put(envelope)
     if refusal is not None and not process.mailbox.line_up(envelope):
         raise refused(process, refusal, request)
-    bucket: Bucket | None = None if limit is None else node.deadlines.add(limit, sender)
+    bucket: Bucket | None = None if limit is None else node.wheel.add(limit, sender)
     try:
         outcome = await future
     except asyncio.CancelledError:
-        sender.forget()
+        sender.gave_up()
         process.mailbox.leave_line(envelope)
         raise
     finally:
         if bucket is not None:
             bucket.pop(sender, None)
     if type(outcome) is Failure:
-        raise no_reply(process, outcome, envelope, limit) from outcome.error
+        raise no_reply(process, outcome, envelope, limit, timeout) from outcome.error
     return outcome
 
 
@@ -199,7 +257,7 @@ def cast(ref: Ref, message: object) -> None:
     """Send a message to a server and return at once; nobody learns what became of it.
 
     To a process that is gone it is a DeadLetter event, to a full mailbox a Dropped event, and never an exception. Use
-    ``send_supervised`` when the message must not be lost.
+    ``send_supervised`` when the message must not be lost. A deadline in force goes with it.
 
     Args:
         ref: A pid or a registered name.
@@ -213,12 +271,12 @@ def cast(ref: Ref, message: object) -> None:
 
     Source: ``gen_server:cast/2``.
     """
-    if type(ref) is Pid:
+    if type(ref) is Pid and (not DEADLINES.used or DEADLINE.get() is None):
         refusal = ref._mailbox.put((CAST, message, None))
         if refusal is not None:
             _tell_refused(ref, ref, message, refusal, "cast(ref)")
         return
-    _post(ref, (CAST, message, None), "cast(ref)")
+    _post(ref, CAST, message, "cast(ref)")
 
 
 def send(ref: Ref, message: object) -> None:
@@ -230,7 +288,7 @@ def send(ref: Ref, message: object) -> None:
 
     Source: ``erlang:send/2``.
     """
-    _post(ref, (INFO, message, None), "send(ref)")
+    _post(ref, INFO, message, "send(ref)")
 
 
 def reply(sender: Sender, value: object) -> bool:
@@ -255,27 +313,55 @@ def reply(sender: Sender, value: object) -> bool:
 
 
 def tell_late_reply(sender: Sender) -> None:
-    """Emit the event of a reply that nobody waits for."""
-    holder, future = sender._holder, sender._future
-    telemetry = holder.node.telemetry
+    """Count a reply that nobody waits for, and emit its event."""
+    holder = sender._holder
+    node, telemetry = holder.node, holder.node.telemetry
+    node.late_replies += 1
     if telemetry.attached:
-        cause = "cancelled" if future.cancelled() else _cause(future.result())
-        details = {"node": holder.node.name, "pid": holder.pid, "name": holder.pid.name, "cause": cause}
-        telemetry.emit(LATE_REPLY, {"count": 1}, details)
+        now = node.clock.monotonic()
+        cause, since = _why_late(sender, now)
+        measured: dict[str, float] = {"count": 1}
+        if since is not None:
+            measured["lateness"] = now - since
+        details = {
+            "node": node.name,
+            "pid": holder.pid,
+            "name": holder.pid.name,
+            "request": sender.request,
+            "cause": cause,
+        }
+        telemetry.emit(LATE_REPLY, measured, details)
 
 
-def _cause(outcome: object) -> str:
-    """Return why nobody waits any more for a reply whose future has this result."""
-    if outcome is TIMED_OUT:
-        return "timeout"
-    return "exited" if type(outcome) is Failure and outcome.callback is None else "replied"
+def not_sent(process: Process, envelope: Envelope, timeout: Seconds | Policy | None) -> CallTimeoutError:
+    """Return the error of a call that was not made, since the deadline in force has passed."""
+    timed_out = TimedOut(process.node.clock.monotonic(), "not_sent")
+    return too_late(process, timed_out, envelope, 0.0, timeout, process)
 
 
-def _post(ref: Ref, envelope: Envelope, subject: str) -> None:
+def _why_late(sender: Sender, now: float) -> tuple[str, float | None]:
+    """Return why nobody waits for a reply any more, and since when; None for one that was answered."""
+    future = sender._future
+    if future.cancelled():
+        return "cancelled", getattr(sender, "_left_at", now)  # not set before the caller has taken its next step
+    outcome = future.result()
+    if type(outcome) is not Failure or outcome.callback is not None:
+        return "replied", None
+    return ("exited", None) if outcome.timed_out is None else ("timeout", outcome.timed_out.at)
+
+
+def _post(ref: Ref, kind: Kind, message: object, subject: str) -> None:
     pid = find(ref, subject)
-    refusal: Refusal | None = "noproc" if pid is None else pid._mailbox.put(envelope)
+    process = None if pid is None else pid._process
+    if pid is None or process is None:
+        _tell_refused(ref, pid, message, "noproc", subject)
+        return
+    # What tells of something is news for as long as there is somebody to read it.
+    bounded = DEADLINE.get()
+    token = None if bounded is None or isinstance(message, Notification) else Bounded(process, message, bounded)
+    refusal = pid._mailbox.put((kind, message, token))
     if refusal is not None:
-        _tell_refused(ref, pid, envelope[1], refusal, subject)
+        _tell_refused(ref, pid, message, refusal, subject)
 
 
 def _tell_refused(ref: Ref, pid: Pid | None, message: object, refusal: Refusal, subject: str) -> None:

@@ -9,7 +9,7 @@ from stanchion._validate import Seconds, cut
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import ExitReason
 from stanchion.server._directives import UNHANDLED
-from stanchion.server._policy import POLICY, Policy
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
     from stanchion.server._call import Sender

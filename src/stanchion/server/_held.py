@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from stanchion.kernel import is_repeated
+from stanchion.kernel import defer, is_repeated
 from stanchion.server._call import Sender
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def hold(process: Process, *, handled: bool = True) -> Envelope:
     token = envelope[2]
     # A caller that stopped waiting is not waited for; it would stay here until the process ends.
     if token is not None and not (isinstance(token, Sender) and not token.waiting):
-        if process.deferred is None:
-            process.deferred = {}
-        process.deferred[token] = handled
+        defer(process, token, handled=handled)
     return envelope
 
 

@@ -38,7 +38,7 @@ async def _message(process: Process, seconds: float) -> None:
     if mailbox.queue or not seconds:
         return
     deadline = _Deadline(mailbox)
-    bucket = process.node.deadlines.add(seconds, deadline)
+    bucket = process.node.wheel.add(seconds, deadline)
     try:
         # A message that woke this may have been withdrawn since.
         while not mailbox.queue and not deadline.passed:
@@ -51,6 +51,8 @@ class _Deadline:
     """When the wait is over."""
 
     __slots__ = ("_mailbox", "passed")
+
+    is_limit = False
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Final, cast
 
@@ -14,15 +14,19 @@ from stanchion.kernel import (
     BURST,
     CALL,
     CAST,
+    DEADLINE,
     INFO,
     ONCE,
     STOP,
+    SYSTEM,
+    Deadline,
     Envelope,
     Exit,
     ExitReason,
     Process,
     ProcessExit,
     Token,
+    is_overdue,
     is_repeated,
     was_cancelled,
 )
@@ -95,10 +99,9 @@ async def serve(process: Process, server: type[GenServer], args: tuple[object, .
 async def _init(
     process: Process, server: GenServer, args: tuple[object, ...], starting: Starting
 ) -> Continue | Timeout | None:
-    """Run init and tell the starter, who hears of an exit, too."""
-    result = server._begin(*args)
-    if type(result) is _COROUTINE:
-        result = await result
+    """Run init, under the starter's deadline, and tell the starter, who hears of an exit, too."""
+    process.since = process.node.clock.monotonic()
+    result = await under(starting.deadline, server._begin, *args)
     if isinstance(result, Stop):
         raise ProcessExit(result.reason)
     if result is IGNORE:
@@ -115,6 +118,7 @@ async def _init(
 async def _terminate(process: Process, server: GenServer, reason: ExitReason) -> None:
     # Nobody is to wait for a server that is not going to read.
     process.mailbox.closed = True
+    process.since = process.node.clock.monotonic()
     try:
         result = server.terminate(reason)
         if type(result) is _COROUTINE:
@@ -130,16 +134,25 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
     following: Next = await _continue(process, server, first) if isinstance(first, Continue) else first
     mailbox = process.mailbox
     handle_call, handle_cast, handle_info = server.handle_call, server.handle_cast, server.handle_info
+    monotonic = process.node.clock.monotonic
+    envelope: Envelope | None
+    message: object
+    token: Token | None
+    result: object
+    # When this woke up, until the first message that may wait; to read the clock for each cast of a flood would cost more
+    # than it is worth.
+    since: float | None = None
     budget = BURST
     while True:
         if following is not None:
             if isinstance(following, Timeout):
-                process.handling = None
+                # A server that waits keeps nothing of its last message, which may hold the process of the sender.
+                envelope = message = token = result = process.handling = None
                 if not budget:
                     # Not below: TIMEOUT would lie in the mailbox meanwhile, and take up room.
                     await asyncio.sleep(0)
                     budget = BURST
-                following = await idle(process, server, following)
+                following, since = await idle(process, server, following), monotonic()
             if following is not None:
                 return following
         process.handling = None
@@ -147,8 +160,10 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
             # An exit signal cancelled the handler, and the handler swallowed it.
             return process.exiting
         while not mailbox.queue:
+            envelope = message = token = result = None
             await mailbox.wait()
             budget = BURST
+            since = monotonic()
         if not budget:
             await asyncio.sleep(0)
             budget = BURST
@@ -157,20 +172,24 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
         envelope = process.handling = mailbox.queue.popleft()
         kind, message, token = envelope
         following = None
-        if kind == CAST:
+        if token is not None and token.deadline is not None and kind != SYSTEM:
+            following, since = await _bounded(process, server, envelope, token), None
+        elif kind == CAST:
             result = handle_cast(message)
             if type(result) is _COROUTINE:
+                process.since, since = since, None
                 result = await result
             if result is not None:
-                following = await _after_message(process, server, envelope, result)
+                following, since = await _after_message(process, server, envelope, result), None
             elif token is not None:
                 token.processed()
         elif kind == CALL:
             result = handle_call(message, token)  # type: ignore[arg-type]  # the token of a CALL is a Sender
             if type(result) is _COROUTINE:
+                process.since, since = since or monotonic(), None
                 result = await result
             if isinstance(result, Directive):
-                following = await _after_call(process, server, envelope, result)
+                following, since = await _after_call(process, server, envelope, result), None
             else:
                 token.settle(result)  # type: ignore[union-attr]
         elif kind == INFO:
@@ -179,27 +198,62 @@ async def _loop(process: Process, server: GenServer, first: Continue | Timeout |
                 return message.reason
             result = handle_info(message)
             if type(result) is _COROUTINE:
+                process.since, since = since or monotonic(), None
                 result = await result
             if result is not None:
-                following = await _after_message(process, server, envelope, result)
+                following, since = await _after_message(process, server, envelope, result), None
         elif kind == STOP:
             return message  # type: ignore[return-value]  # a STOP carries an exit reason
         elif kind == ONCE:
             if not is_repeated(process, token):
-                following = await _once(process, server, message, token)  # type: ignore[arg-type]  # a ONCE has one
+                following, since = await _once(process, server, message, cast("Token", token)), None
         else:
-            following = await answer_system(process, server, envelope)
+            following, since = await answer_system(process, server, envelope), None
 
 
 async def _once(process: Process, server: GenServer, message: object, token: Token) -> Next:
     """Handle a message that may come twice: from here on it is a cast like any other."""
     envelope: Envelope = (CAST, message, token)
     process.handling = envelope
+    process.since = process.node.clock.monotonic()
     result = await finished(server.handle_cast(message))
     if result is not None:
         return await _after_message(process, server, envelope, result)
     token.processed()
     return None
+
+
+async def _bounded(process: Process, server: GenServer, envelope: Envelope, token: Token) -> Next:
+    """Handle a message that has a deadline under that deadline, or not at all if it has passed."""
+    kind, message, _ = envelope
+    if kind == ONCE:
+        if is_repeated(process, token):
+            return None
+        envelope = process.handling = (CAST, message, token)
+    if is_overdue(process, envelope):
+        return None
+    process.since = process.node.clock.monotonic()
+    if kind == CALL:
+        sender = cast("Sender", token)
+        result = await under(token.deadline, server.handle_call, message, sender)
+        if isinstance(result, Directive):
+            return await _after_call(process, server, envelope, result)
+        sender.settle(result)
+        return None
+    result = await under(token.deadline, server.handle_info if kind == INFO else server.handle_cast, message)
+    if result is not None:
+        return await _after_message(process, server, envelope, result)
+    token.processed()
+    return None
+
+
+async def under(deadline: Deadline | None, callback: Callable[..., object], *args: object) -> object:
+    """Return what a callback returns under a deadline, which is in force for nothing that comes after it."""
+    DEADLINE.set(deadline)
+    try:
+        return await finished(callback(*args))
+    finally:
+        DEADLINE.set(None)
 
 
 async def _after_message(process: Process, server: GenServer, envelope: Envelope, result: object) -> Next:
@@ -264,6 +318,9 @@ async def _continue(process: Process, server: GenServer, asked: Continue) -> Nex
             await asyncio.sleep(0)
             budget = BURST
         budget -= 1
+        process.since = process.node.clock.monotonic()
+        if process.handling is None:  # it comes from init
+            process.handling = (INFO, result, None)
         result = await finished(server.handle_continue(result.arg))
         if process.exiting is not None:
             return process.exiting  # it swallowed the cancellation

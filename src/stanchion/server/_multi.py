@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
 
 from stanchion._validate import Seconds, cut, seconds
 from stanchion.errors import CallError, CallSelfError, InvalidOptionError
-from stanchion.kernel import CALL, Pid, Process, Ref, Via, find, is_self
+from stanchion.kernel import CALL, Pid, Process, Ref, Via, find, is_self, wait_limit
 from stanchion.server._asked import Asked, asked, outcomes
-from stanchion.server._call import cast
+from stanchion.server._call import cast, not_sent
 from stanchion.server._failures import Failure, gone, no_reply, refused
-from stanchion.server._policy import POLICY, Policy, time_limit
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
     from stanchion.messages import Call
@@ -73,8 +73,9 @@ async def multi_call(
     Args:
         refs: Pids and names. One that comes twice is called twice.
         request: What each ``handle_call`` gets: the same object.
-        timeout: Seconds for all of them together; 0 and None as in ``call``. By default the ``call_timeout`` of the
-            first server's node.
+        timeout: Seconds for all of them together; 0 and None as in ``call``. By default what the node's
+            ``TimeoutPolicy`` says of such a call to the first of them that is there. A deadline in force cuts it, and
+            goes with the requests.
 
     Returns:
         The replies, and the failures: nobody there, an exit, a full mailbox, the timeout, no clause, or the calling
@@ -94,8 +95,9 @@ async def multi_call(
     targets = _refs("multi_call(refs)", refs, "put the ref into a list, or use call().")
     pids = [find(ref, "multi_call(refs)") for ref in targets]
     processes = [None if pid is None else pid._process for pid in pids]
-    limit = _limit(processes, timeout)
-    sent = [_send(ref, process, request) for ref, process in zip(targets, processes, strict=True)]
+    ruled_by = next((process for process in processes if process is not None), None)
+    limit = _limit(ruled_by, request, timeout)
+    sent = [_send(ref, process, request, timeout) for ref, process in zip(targets, processes, strict=True)]
     waiting = [one for one in sent if isinstance(one, Asked)]
     outcome = iter(await outcomes(waiting, limit))
     replies: list[tuple[Ref, object]] = []
@@ -105,7 +107,7 @@ async def multi_call(
         if isinstance(one, CallError):
             failures.append((ref, one))
         elif isinstance(result, Failure):
-            error = no_reply(one.process, result, one.envelope, limit)
+            error = no_reply(one.process, result, one.envelope, limit, timeout, ruled_by=ruled_by)
             error.__cause__ = result.error
             failures.append((ref, error))
         else:
@@ -113,22 +115,23 @@ async def multi_call(
     return MultiCallResult(tuple(replies), tuple(failures))
 
 
-def _send(ref: Ref, process: Process | None, request: object) -> Asked | CallError:
+def _send(ref: Ref, process: Process | None, request: object, timeout: Seconds | Policy | None) -> Asked | CallError:
     if process is None:
         return gone(ref, request)
     if is_self(process):
         return CallSelfError(target=repr(process.pid), request=cut(request))
     one = asked(process, CALL, request)
+    if one.sender.deadline is not None and one.sender.deadline.passed:
+        return not_sent(process, one.envelope, timeout)
     refusal = process.mailbox.put(one.envelope)
     if refusal is None or process.mailbox.line_up(one.envelope):
         return one
     return refused(process, refusal, request)
 
 
-def _limit(processes: list[Process | None], timeout: Seconds | Policy | None) -> float | None:
-    for process in processes:
-        if process is not None:
-            return time_limit("multi_call(timeout)", process.node, timeout)
+def _limit(ruled_by: Process | None, request: object, timeout: Seconds | Policy | None) -> float | None:
+    if ruled_by is not None:
+        return wait_limit("multi_call(timeout)", ruled_by, request, timeout)
     # Nobody is there to wait for; a wrong option is an error all the same.
     return None if timeout is None or timeout is POLICY else seconds("multi_call(timeout)", timeout)
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Coroutine
 
 from stanchion._validate import Seconds, cut
-from stanchion.errors import CallSelfError, InvalidOptionError, StopExitError, StopTimeoutError
+from stanchion.errors import CallSelfError, InvalidOptionError, StartError, StopExitError, StopTimeoutError
 from stanchion.kernel import (
+    DEADLINE,
     STOP,
     ExitReason,
     MailboxPolicy,
@@ -16,21 +17,25 @@ from stanchion.kernel import (
     Pid,
     Process,
     Ref,
+    code_limit,
     current_node,
     current_process,
+    doing,
     exit_reason,
     find,
     is_abnormal,
     is_self,
     label_of,
+    limit_cause,
     mailbox_policy,
     run_process,
     wait_exit,
+    wait_limit,
 )
 from stanchion.server._gen_server import GenServer
 from stanchion.server._loop import serve
-from stanchion.server._policy import POLICY, Policy, time_limit
 from stanchion.server._starting import Starting
+from stanchion.timeouts import INIT, INIT_SUPERVISOR, POLICY, STOPPING, Policy
 
 
 async def start(
@@ -50,7 +55,8 @@ async def start(
         args: What ``init`` gets.
         name: The name or via address to register, before ``init`` runs; None for none.
         mailbox: How many messages the mailbox takes before it refuses, or a ``MailboxPolicy``; None for no limit.
-        timeout: Seconds that ``init`` may take; None for no limit. By default the node's ``call_timeout``.
+        timeout: Seconds that ``init`` may take; None for no limit. By default what the node's ``TimeoutPolicy`` says of
+            ``stanchion.init``, and for a supervisor, whose children start in it, of ``stanchion.init_supervisor`` (60.0).
 
     Returns:
         The pid of the running server.
@@ -99,7 +105,8 @@ async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Po
     Args:
         ref: A pid or a registered name.
         reason: The exit reason.
-        timeout: Seconds to wait; None for no limit. By default the node's ``call_timeout``.
+        timeout: Seconds to wait; None for no limit. By default what the node's ``TimeoutPolicy`` says of
+            ``stanchion.stop``.
 
     Raises:
         StopExitError: it crashed or was killed, before the order came up or in ``terminate``. It has ended.
@@ -119,15 +126,27 @@ async def stop(ref: Ref, reason: ExitReason = "normal", *, timeout: Seconds | Po
     if is_self(process):
         fix = "return Stop(reason), or raise ProcessExit(reason)."
         raise CallSelfError(target=repr(pid), request="stop()", operation="stop of", fix=fix)
-    limit = time_limit("stop(timeout)", process.node, timeout)
+    limit = wait_limit("stop(timeout)", process, STOPPING, timeout)
     process.mailbox.put_system((STOP, reason, None))
     try:
         got = await wait_exit(pid, timeout=limit)
     except TimeoutError:
-        raise StopTimeoutError(repr(pid), timeout=limit or 0.0) from None
+        raise _not_stopped(process, timeout, limit or 0.0) from None
     if is_abnormal(got) and got != reason:
         error = got if isinstance(got, BaseException) else None
         raise StopExitError(repr(pid), expected=reason, reason=got) from error
+
+
+def _not_stopped(process: Process, timeout: Seconds | Policy | None, limit: float) -> StopTimeoutError:
+    """Return the error of a stop whose time is up; the option and what it came to."""
+    rule, cut_by = limit_cause(process.node, process.code, process.pid.name, STOPPING, timeout, limit)
+    return StopTimeoutError(
+        repr(process.pid),
+        timeout=limit,
+        rule=rule,
+        cut_by=cut_by,
+        doing=doing(process).text,
+    )
 
 
 def begin_start(
@@ -149,14 +168,20 @@ def begin_start(
             fix="pass the class, and the arguments of init after it." if isinstance(server, GenServer) else None,
         )
     policy = mailbox_policy(f"{operation[:-1]}mailbox)", mailbox)
+    supervises = getattr(server, "supervises", False)
     if timeout is POLICY:
         timeout = server.start_timeout
-    limit = time_limit(f"{operation[:-1]}timeout)", node, timeout)
+    request = INIT_SUPERVISOR if supervises else INIT
+    limit = code_limit(f"{operation[:-1]}timeout)", node, server, name, request, timeout)
+    deadline = DEADLINE.get()
+    if deadline is not None and deadline.passed:
+        rule, cut_by = limit_cause(node, server, name, request, timeout, 0.0)
+        raise StartError(label_of(server), reason="timeout", timeout=0.0, rule=rule, cut_by=cut_by or repr(deadline))
 
     def body(process: Process) -> Coroutine[object, object, None]:
         return serve(process, server, args, starting)
 
     # The process takes its first step after this one.
-    process = run_process(node, body, label=label_of(server), name=name, parent=parent, mailbox=policy)
-    starting = Starting(process, limit, supervises=getattr(server, "supervises", False))
+    process = run_process(node, body, code=server, name=name, parent=parent, mailbox=policy)
+    starting = Starting(process, limit, request, timeout, supervises=supervises)
     return starting

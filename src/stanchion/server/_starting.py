@@ -4,10 +4,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stanchion.errors import ChildStartError, StartError
-from stanchion.kernel import ExitReason, Pid, Process, signal, terminate, unwatch, wait_exit, watch
+from stanchion.kernel import (
+    DEADLINE,
+    ExitReason,
+    Pid,
+    Process,
+    limit_cause,
+    signal,
+    stuck_at,
+    terminate,
+    unwatch,
+    wait_exit,
+    watch,
+)
+
+if TYPE_CHECKING:
+    from stanchion._validate import Seconds
+    from stanchion.timeouts import Operation, Policy
 
 
 class Starting:
@@ -15,16 +31,31 @@ class Starting:
 
     Attributes:
         process: The process; it is there, and named, before its init is done.
+        deadline: What was in force where it was started, and is in its init.
     """
 
-    __slots__ = ("_done", "_ignored", "_limit", "_supervises", "process")
+    __slots__ = ("_done", "_ended", "_ignored", "_limit", "_request", "_supervises", "_timeout", "deadline", "process")
 
-    def __init__(self, process: Process, limit: float | None, *, supervises: bool) -> None:
+    def __init__(
+        self,
+        process: Process,
+        limit: float | None,
+        request: Operation,
+        timeout: Seconds | Policy | None,
+        *,
+        supervises: bool,
+    ) -> None:
         self.process = process
+        self.deadline = DEADLINE.get()
+        # The limit, and what it came from.
         self._limit = limit
+        self._request = request
+        self._timeout = timeout
         self._supervises = supervises
         # None for an init that is done, else the exit reason of a process that ended before, or that the time is up.
         self._done: asyncio.Future[ExitReason | Literal["timeout"] | None] = process.node.loop.create_future()
+        # Why the process ended before its init was done; None as long as it has not.
+        self._ended: ExitReason | None = None
         self._ignored = False
         process.starting = True
         watch(process, self)
@@ -38,7 +69,7 @@ class Starting:
         Cancellation: the half-started process is killed, and a supervisor told to exit; see ``_abandon``.
         """
         process = self.process
-        bucket = None if self._limit is None else process.node.deadlines.add(self._limit, self)
+        bucket = None if self._limit is None else process.node.wheel.add(self._limit, self)
         try:
             reason = await self._done
         except asyncio.CancelledError:
@@ -47,12 +78,15 @@ class Starting:
         finally:
             if bucket is not None:
                 bucket.pop(self, None)
-        # An init that was done in the very step of the timeout is done.
-        if reason is None or (reason == "timeout" and not process.starting):
+        if reason == "timeout" and (self._ended is not None or not process.starting):
+            reason = self._ended  # what became of init in the very step of the timeout
+        if reason is None:
             return process.pid
         if reason == "timeout":
+            error = self._too_late()
             terminate(process, "killed")
             await wait_exit(process.pid, timeout=None)
+            raise error
         raise self._error(reason)
 
     def expire(self) -> None:
@@ -75,6 +109,7 @@ class Starting:
 
     def down(self, reason: ExitReason) -> None:
         """Tell the starter that the process ended before its init was done; the kernel calls this."""
+        self._ended = reason
         if not self._done.done():
             self._done.set_result(reason)
 
@@ -90,16 +125,33 @@ class Starting:
         if self._supervises and limit != 0:
             signal(process, process.parent, "shutdown", linked=False)
             if limit is not None:
-                process.node.deadlines.add(limit, self)
+                process.node.wheel.add(limit, self)
         else:
             terminate(process, "killed")
 
-    def _error(self, reason: ExitReason | Literal["timeout"]) -> StartError:
+    def _too_late(self) -> StartError:
+        """Return the error of an init that has not ended in time."""
+        process, limit = self.process, self._limit or 0.0
+        node = process.node
+        waiting = process
+        if self._supervises:
+            # The innermost one: it waits for the init of a child, perhaps through another supervisor. Not for others,
+            # of which many may be late at a time: this looks at each process.
+            waiting = [one for one in node.processes.values() if one.starting and one.is_beneath(process)][-1]
+        rule, cut_by = limit_cause(node, process.code, process.pid.name, self._request, self._timeout, limit)
+        return StartError(
+            repr(process),
+            reason="timeout",
+            timeout=limit,
+            rule=rule,
+            cut_by=cut_by,
+            doing=f"{waiting!r} is in its init(), at {stuck_at(waiting.task)}",
+            fix="pass a longer timeout=, or do the slow work in handle_continue().",
+        )
+
+    def _error(self, reason: ExitReason) -> StartError:
         if isinstance(reason, ChildStartError):
             return reason  # of a supervisor: it says more than that the supervisor did not start
-        if reason == "timeout":
-            fix = "pass a longer timeout=, or do the slow work in handle_continue()."
-            return StartError(repr(self.process), reason=reason, fix=fix)
         error = StartError(repr(self.process), reason="ignore" if self._ignored else reason)
         if isinstance(reason, BaseException):
             error.__cause__ = reason

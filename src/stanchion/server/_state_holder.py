@@ -9,11 +9,12 @@ from typing import cast as typed
 
 from stanchion._validate import Seconds, cut
 from stanchion.errors import BadReturnError, InvalidOptionError
+from stanchion.kernel import label_of
 from stanchion.server._call import call, cast
 from stanchion.server._directives import NO_REPLY, UNHANDLED
 from stanchion.server._gen_server import GenServer
 from stanchion.server._loop import finished
-from stanchion.server._policy import POLICY, Policy
+from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
     from stanchion.kernel import Ref
@@ -28,6 +29,14 @@ class _Do(NamedTuple):
     verb: str
     function: Callable[..., object]
     args: tuple[object, ...]
+
+    @property
+    def operation(self) -> str:
+        """What a rule for timeouts calls it."""
+        return f"stanchion.{self.verb}"
+
+    def __repr__(self) -> str:
+        return f"{self.operation}({label_of(self.function)})"
 
 
 class StateHolder(GenServer):
@@ -75,7 +84,7 @@ class StateHolder(GenServer):
             ref: A pid or a name.
             function: What to run in the holder's process.
             args: What it gets after the state.
-            timeout: As in ``call``; so are the errors.
+            timeout: As in ``call``; so are the errors. The operation is ``stanchion.get``, and so on.
 
         Source: ``Agent.get/5``.
         """

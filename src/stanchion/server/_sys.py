@@ -12,11 +12,12 @@ from typing import cast
 
 from stanchion._validate import Seconds, cut
 from stanchion.errors import CallbackFailedError, CallSelfError, InvalidOptionError
-from stanchion.kernel import SYSTEM, Ref, find, is_self
+from stanchion.kernel import SYSTEM, Ref, find, is_self, wait_limit
 from stanchion.server._asked import asked, outcomes
+from stanchion.server._call import not_sent
 from stanchion.server._failures import Failure, gone, no_reply, refused
-from stanchion.server._policy import POLICY, Policy, time_limit
 from stanchion.server._system import Attributes, CallbackFailure, Status, SystemRequest
+from stanchion.timeouts import POLICY, Policy
 
 
 async def get_state(ref: Ref, *, timeout: Seconds | Policy | None = POLICY) -> Attributes:
@@ -136,7 +137,7 @@ async def resume(ref: Ref, *, timeout: Seconds | Policy | None = POLICY) -> None
 
 
 async def _ask(ref: Ref, request: SystemRequest, timeout: Seconds | Policy | None) -> object:
-    operation = request.operation
+    operation = request.verb
     pid = find(ref, f"{operation}(ref)")
     process = None if pid is None else pid._process
     if process is None:
@@ -151,14 +152,16 @@ async def _ask(ref: Ref, request: SystemRequest, timeout: Seconds | Policy | Non
             got=f"the plain process {process!r}",
             fix="send it a message that it knows; only the loop of a GenServer answers sys functions.",
         )
-    limit = time_limit(f"{operation}(timeout)", process.node, timeout)
+    limit = wait_limit(f"{operation}(timeout)", process, request, timeout)
     if process.mailbox.closed:
         raise refused(process, "noproc", request)
     one = asked(process, SYSTEM, request)
+    if one.sender.deadline is not None and one.sender.deadline.passed:
+        raise not_sent(process, one.envelope, timeout)
     process.mailbox.put_system(one.envelope)
     (outcome,) = await outcomes([one], limit)
     if isinstance(outcome, Failure):
-        raise no_reply(process, outcome, one.envelope, limit) from outcome.error
+        raise no_reply(process, outcome, one.envelope, limit, timeout) from outcome.error
     if isinstance(outcome, CallbackFailure):
         raise CallbackFailedError(f"{operation} of {process!r}", error=outcome.error) from outcome.error
     return outcome

@@ -5,33 +5,60 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeGuard, cast
+from typing import Final, Literal, NamedTuple, TypeGuard, cast
 
 from stanchion._validate import cut
 from stanchion.errors import BadReturnError
-from stanchion.kernel import INFO, STOP, SYSTEM, Envelope, Exit, ExitReason, LimitedMailbox, Pid, Process
+from stanchion.kernel import (
+    INFO,
+    STOP,
+    SYSTEM,
+    Envelope,
+    Exit,
+    ExitReason,
+    LimitedMailbox,
+    Pid,
+    Process,
+    is_overdue,
+)
 from stanchion.server._call import Sender
 from stanchion.server._gen_server import GenServer
+from stanchion.timeouts import GET_STATE, GET_STATUS, REPLACE_STATE, RESUME, SUSPEND, Operation
 
 SysState = Literal["running", "suspended"]
 
 Attributes = dict[str, object]
 """A server's state: the values of its instance's attributes by name."""
 
+Verb = Literal["get_state", "replace_state", "get_status", "suspend", "resume"]
 
-class SystemRequest(NamedTuple):
+_WAITS: Final[dict[Verb, Operation]] = {
+    "get_state": GET_STATE,
+    "replace_state": REPLACE_STATE,
+    "get_status": GET_STATUS,
+    "suspend": SUSPEND,
+    "resume": RESUME,
+}
+
+
+class SystemRequest(Operation):
     """A request of sys, the message of a SYSTEM envelope.
 
     Attributes:
-        operation: The function of sys that asks.
+        verb: The function of sys that asks.
         function: The argument of ``replace_state``.
     """
 
-    operation: Literal["get_state", "replace_state", "get_status", "suspend", "resume"]
-    function: Callable[[Attributes], object] | None = None
+    __slots__ = ("function", "verb")
+
+    def __init__(self, verb: Verb, function: Callable[[Attributes], object] | None = None) -> None:
+        wait = _WAITS[verb]
+        super().__init__(wait.operation, wait.default)
+        self.verb: Final = verb
+        self.function: Final = function
 
     def __repr__(self) -> str:
-        return f"{self.operation}()"
+        return f"{self.verb}()"
 
 
 class Status(NamedTuple):
@@ -126,18 +153,20 @@ def _orders(process: Process, seen: Envelope | None) -> list[Envelope]:
 
 def _answer(process: Process, server: GenServer, envelope: Envelope, now: SysState) -> SysState:
     """Answer one request; return whether the server runs on, or is suspended."""
+    if is_overdue(process, envelope):
+        return now
     process.handling = envelope
     request, sender = cast("SystemRequest", envelope[1]), cast("Sender", envelope[2])
     after = now
-    if request.operation == "get_state":
+    if request.verb == "get_state":
         answer: object = dict(vars(server))
-    elif request.operation == "get_status":
+    elif request.verb == "get_status":
         answer = _status(process, server, now)
     elif request.function is not None:
         answer = _replace_state(server, request.function)
     else:
         answer = None
-        after = "suspended" if request.operation == "suspend" else "running"
+        after = "suspended" if request.verb == "suspend" else "running"
     sender.settle(answer)
     process.handling = None
     return after

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 from stanchion.kernel import (
     BURST,
     CAST,
+    DEADLINE,
     INFO,
     Envelope,
     Notification,
+    Owned,
     Process,
     ProcessExit,
     current_process,
+    is_overdue,
     own,
     undeliverable,
 )
@@ -40,6 +43,7 @@ from stanchion.server import (
     take_up,
     tell_rejected,
     tell_unhandled,
+    under,
 )
 from stanchion.state_machine._checks import bad_enter_result, bad_init_result, bad_result, check_state, checked_state
 from stanchion.state_machine._events import CallEvent, CastEvent, EnterEvent, InfoEvent
@@ -67,7 +71,7 @@ Timeouts = dict[Hashable, AnyTimeout]
 """Timeouts to be set, at most one of each key, in the order in which they were asked for last."""
 
 
-class Engine:
+class Engine(Owned):
     """What a running state machine has beyond its state and data: events, timeouts, and the rules."""
 
     __slots__ = ("_checked", "_machine", "_postponed", "_process", "_queue", "_timers", "_turns")
@@ -118,7 +122,10 @@ class Engine:
 
     async def take(self, event: Insertable) -> Directive:
         """Handle the event that the message in hand became, and all that it brings about."""
-        await self._handle(event, cast("Envelope", self._process.handling))  # the loop put it there
+        envelope = cast("Envelope", self._process.handling)  # the loop put it there
+        await self._handle(event, envelope)
+        if envelope[2] is not None:
+            DEADLINE.set(None)  # it was of this message; those that were postponed have their own
         await self._drain()
         return HELD
 
@@ -146,8 +153,10 @@ class Engine:
                 self._turns = BURST
             self._turns -= 1
             self._queue.popleft()
-            if take_up(self._process, envelope):
-                await self._handle(event, envelope)
+            process, token = self._process, envelope[2]
+            if take_up(process, envelope) and not is_overdue(process, envelope):
+                process.since = process.node.clock.monotonic()
+                await under(None if token is None else token.deadline, self._handle, event, envelope)
 
     async def _handle(self, event: Insertable, envelope: Envelope) -> None:
         """Call the state function, and do what it asks for; the order is part of the contract."""

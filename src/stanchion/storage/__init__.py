@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stanchion._public import show_public_path
 from stanchion.storage._database import Database, check_url, database_of, notify, require_driver
 from stanchion.storage._group_commit import GroupCommit
+from stanchion.storage._insert import insert_rows
 from stanchion.storage._owner import Owner, is_gone, this_process
 from stanchion.storage._schema import Schema, bring_up_to_date
 
@@ -29,6 +30,7 @@ __all__ = [
     "bring_up_to_date",
     "check_url",
     "database_of",
+    "insert_rows",
     "is_gone",
     "notify",
     "this_process",

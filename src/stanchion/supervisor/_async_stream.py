@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
 from typing import Final, Generic, Literal, NamedTuple, TypeVar, cast
 
-from stanchion.errors import TaskTimeoutError
-from stanchion.kernel import PROCESS, Bucket, Ref, current_process, disown, own
-from stanchion.server import Policy
+from stanchion.kernel import PROCESS, Bucket, Owned, Possession, Ref, current_process, disown, label_of, own, stuck_at
+from stanchion.supervisor._child_spec import Shutdown
 from stanchion.supervisor._outcomes import TaskExit, TaskOk
 from stanchion.supervisor._start_task import start_task
 from stanchion.supervisor._stream_items import NoItem, items_of
 from stanchion.supervisor._task import Task
 from stanchion.supervisor._task_run import kill_task
+from stanchion.timeouts import STREAM, Policy
 
 I = TypeVar("I")  # noqa: E741  # an item
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class StreamOptions(NamedTuple):
     ordered: bool
     timeout: float | Policy | None
     on_timeout: OnTimeout
-    shutdown: float | Literal["brutal_kill"] | None
+    shutdown: Shutdown
     linked: bool
 
 
@@ -50,7 +50,7 @@ async def stream(
         await running.close()
 
 
-class _Stream(Generic[I, T]):
+class _Stream(Owned, Generic[I, T]):
     """One stream that is being consumed. It is owned by the consumer's process, and so ends with it."""
 
     def __init__(
@@ -61,7 +61,7 @@ class _Stream(Generic[I, T]):
         items: Iterable[I] | AsyncIterable[I],
         options: StreamOptions,
     ) -> None:
-        self._operation: Final = operation
+        self.operation: Final = operation
         self._supervisor: Final = supervisor
         self._function: Final = function
         self._options: Final = options
@@ -116,6 +116,10 @@ class _Stream(Generic[I, T]):
             run.cancel()
             kill_task(run.task)
 
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``."""
+        return [Possession("stream", f"of {label_of(self._function)}, {len(self._running)} tasks run")]
+
     def ended(self, run: _Run[I, T]) -> None:
         """Take note that a task ended."""
         self._ended[run.position] = self._running.pop(run.position)
@@ -134,8 +138,7 @@ class _Stream(Generic[I, T]):
         run = self._ended.pop(cast("int", self._position))
         self._taken += 1
         if run.timed_out and self._options.on_timeout == "exit":
-            fix = "pass a longer timeout=, or on_timeout='kill_task' to have TaskExit('timeout', item) instead."
-            raise TaskTimeoutError(repr(run.task), timeout=run.limit or 0.0, fix=fix)
+            raise run.task._too_late(STREAM, self._options.timeout, run.limit or 0.0, killed=run.was_at)
         return run.outcome
 
     async def _start_tasks(self) -> None:
@@ -162,7 +165,7 @@ class _Stream(Generic[I, T]):
         # One that traps exits is told by the outcomes alone: it would find an Exit for each task in its mailbox.
         linked = options.linked and owner is not None and not owner.trap_exit
         task = await start_task(
-            self._operation,
+            self.operation,
             self._supervisor,
             self._function,
             (item,),
@@ -179,7 +182,7 @@ class _Stream(Generic[I, T]):
 class _Run(Generic[I, T]):
     """One task of a stream, and its time."""
 
-    __slots__ = ("_bucket", "_item", "_stream", "limit", "outcome", "position", "task", "timed_out")
+    __slots__ = ("_bucket", "_item", "_stream", "limit", "outcome", "position", "task", "timed_out", "was_at")
 
     # Set when it has ended.
     outcome: TaskOk[T] | TaskExit
@@ -191,18 +194,22 @@ class _Run(Generic[I, T]):
         self._item = item
         self.position = position
         self.task = task
-        self.limit = task._call_timeout if isinstance(timeout, Policy) else timeout
+        self.limit = task._limit(f"{stream.operation}(timeout)", STREAM, timeout)
         # True from when it was killed because its time was up; False again if it came to a result all the same.
         self.timed_out = False
+        # Where in its code it was then.
+        self.was_at = ""
         self._bucket: Bucket | None = None
         process = task.pid._process
         if self.limit is not None and process is not None:
-            self._bucket = process.node.deadlines.add(self.limit, self)
+            self._bucket = process.node.wheel.add(self.limit, self)
 
     def expire(self) -> None:
         """Kill the task; the deadline calls this."""
         if not self.task._future.done():  # else it ended by itself, in this very step
             self.timed_out = True
+            process = self.task.pid._process
+            self.was_at = "" if process is None else stuck_at(process.task)
             kill_task(self.task)
 
     def down(self, ended: asyncio.Future[TaskOk[T] | TaskExit]) -> None:

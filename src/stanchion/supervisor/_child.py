@@ -7,11 +7,12 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
-from stanchion.kernel import INFO, Exit, ExitReason, Pid, Process, exit, is_abnormal, wait_exit
+from stanchion.kernel import INFO, Exit, ExitReason, Pid, Process, exit, is_abnormal, policy_limit, wait_exit
 from stanchion.supervisor._child_spec import ChildSpec
 from stanchion.supervisor._requests import ChildCounts, ChildInfo
 from stanchion.supervisor._restart_window import RestartWindow
 from stanchion.supervisor._retry import Retry
+from stanchion.timeouts import SHUTDOWN, SHUTDOWN_SUPERVISOR, Policy
 
 _log = logging.getLogger("stanchion.supervisor")
 
@@ -87,16 +88,17 @@ async def stop_process(supervisor: Process, pid: Pid, spec: ChildSpec) -> None:
     """
     # The link stays: should the supervisor be killed meanwhile, the child hears of it. The exit message that the link
     # brings is from a pid that is no child's any more, and is ignored.
-    shutdown = spec.shutdown
-    if shutdown == "brutal_kill":
+    process = pid._process
+    if spec.shutdown == "brutal_kill" or process is None:
         exit(pid, "kill")
         reason = await wait_exit(pid, timeout=None)
     else:
+        limit = shutdown_limit(process, spec)
         exit(pid, "shutdown")
         try:
-            reason = await wait_exit(pid, timeout=shutdown)
+            reason = await wait_exit(pid, timeout=limit)
         except TimeoutError:
-            _log.error("%r: child %r did not stop within %g s and is killed", supervisor, spec.id, shutdown)
+            _log.error("%r: child %r did not stop within %g s and is killed", supervisor, spec.id, limit)
             exit(pid, "kill")
             await wait_exit(pid, timeout=None)
             return
@@ -104,6 +106,16 @@ async def stop_process(supervisor: Process, pid: Pid, spec: ChildSpec) -> None:
         reason = _earlier_exit(supervisor, pid)
     if not is_as_told(spec, reason):
         _log.error("%r: child %r was told to stop, and exited with %r", supervisor, spec.id, reason)
+
+
+def shutdown_limit(process: Process, spec: ChildSpec) -> float | None:
+    """Return the seconds that a child has to stop from now on; None for no limit, and for one that is not told.
+
+    It belongs to the child: a deadline of whoever has it stopped does not cut it.
+    """
+    if isinstance(spec.shutdown, Policy):
+        return policy_limit(process, SHUTDOWN_SUPERVISOR if spec.type == "supervisor" else SHUTDOWN)
+    return None if isinstance(spec.shutdown, str) else spec.shutdown
 
 
 def _earlier_exit(supervisor: Process, pid: Pid) -> ExitReason:

@@ -7,10 +7,10 @@ from collections.abc import Hashable
 from typing import Final, Literal, Never, get_args
 
 from stanchion._backoff import Backoff
-from stanchion._validate import Seconds, cut, hashable, instance, known_options, one_of, seconds_or_none
+from stanchion._validate import Seconds, cut, hashable, instance, known_options, one_of
 from stanchion.errors import ChildSpecError, InvalidOptionError
 from stanchion.kernel import MailboxPolicy, Name, mailbox_policy, valid_name
-from stanchion.server import POLICY, GenServer, Policy
+from stanchion.server import GenServer
 from stanchion.supervisor._restart_window import RestartBudget
 from stanchion.supervisor._starts import (
     AsyncFunction,
@@ -20,15 +20,15 @@ from stanchion.supervisor._starts import (
     label_of_start,
     type_of,
 )
+from stanchion.timeouts import POLICY, Policy, checked_timeout
 
 Restart = Literal["permanent", "transient", "temporary"]
 """When a child that exited is restarted: always, after an abnormal exit, or never."""
 
-Shutdown = float | Literal["brutal_kill"] | None
-"""Seconds that a child has to stop, None for no limit; or it is killed without being told."""
+Shutdown = float | Literal["brutal_kill"] | Policy | None
+"""Seconds that a child has to stop, None for no limit, POLICY for the policy's; or it is killed without being told."""
 
 _BRUTAL_KILL: Final = "brutal_kill"
-_WORKER_SHUTDOWN: Final = 5.0
 _OPTIONS: Final = (
     "id",
     "name",
@@ -52,7 +52,7 @@ class ChildSpec:
         args: The arguments of its ``init``, or of the function.
         name: The name it is registered under, or None.
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
-        shutdown: Seconds it has to stop, None for no limit, or ``"brutal_kill"``.
+        shutdown: Seconds it has to stop, None for no limit, ``POLICY``, or ``"brutal_kill"``.
         mailbox: How many messages its mailbox takes, a ``MailboxPolicy``, or None for no limit.
         timeout: Seconds that its start may take, None for no limit, or ``POLICY``.
         type: ``"worker"`` or ``"supervisor"``.
@@ -141,11 +141,14 @@ def child_spec(
         restart: ``"permanent"``: restarted whenever it exits. ``"transient"``: when it exits with another reason than
             normal, shutdown or (shutdown, term). ``"temporary"``: never, and forgotten when it exits.
         shutdown: Seconds it has to stop when it is told to, and then it is killed; None for no limit, 0 for at once.
-            ``"brutal_kill"`` kills it without telling it. By default 5.0, and None for a supervisor.
+            ``"brutal_kill"`` kills it without telling it. By default what the node's ``TimeoutPolicy`` says then: for a
+            worker of ``stanchion.shutdown`` (5.0), for a supervisor of ``stanchion.shutdown_supervisor`` (60.0). No
+            deadline of whoever has it stopped cuts it.
         mailbox: How many messages its mailbox takes before it refuses, or a ``MailboxPolicy``; None for no limit. Not for
             a start function.
-        timeout: Seconds that its ``init``, or the start function, may take; None for no limit. By default the node's
-            ``call_timeout``, and no limit for a supervisor, whose children have theirs.
+        timeout: Seconds that its ``init``, or the start function, may take; None for no limit. By default what the
+            node's ``TimeoutPolicy`` says of ``stanchion.init``, and for a supervisor, whose children start in it, of
+            ``stanchion.init_supervisor`` (60.0).
         type: ``"worker"`` or ``"supervisor"``; by default what the class is, and a worker where there is no class.
         significant: Whether its end can shut the supervisor down; see ``Supervisor.init(auto_shutdown)``. Only for a
             transient or temporary child.
@@ -160,7 +163,7 @@ def child_spec(
         ChildSpecError: ``start`` is none of these, or the options contradict each other.
         InvalidOptionError: an option is unknown, or its value is wrong.
 
-    Source: ``child_spec()`` of OTP's supervisor.
+    Source: ``child_spec()`` of OTP's supervisor; there, a supervisor has no limit for its start and its stop.
     """
     _check_options(unknown)
     check_start(start)
@@ -171,8 +174,7 @@ def child_spec(
     hashable("child_spec(id)", id)
     one_of("child_spec(restart)", restart, get_args(Restart))
     mailbox_policy("child_spec(mailbox)", mailbox)
-    if timeout is not POLICY:
-        timeout = seconds_or_none("child_spec(timeout)", timeout)
+    timeout = checked_timeout("child_spec(timeout)", timeout)
     if type is not None:
         one_of("child_spec(type)", type, get_args(ChildType))
     if not isinstance(significant, bool):
@@ -187,7 +189,7 @@ def child_spec(
         id=id,
         name=name,
         restart=restart,
-        shutdown=_shutdown(shutdown, type or type_of(start)),
+        shutdown=checked_shutdown("child_spec(shutdown)", shutdown),
         mailbox=mailbox,
         timeout=timeout,
         type=type or type_of(start),
@@ -211,6 +213,18 @@ def checked_spec(spec: object) -> ChildSpec:
     raise ChildSpecError(None, expected="what child_spec() returns", got=cut(spec), fix=fix)
 
 
+def checked_shutdown(subject: str, shutdown: Seconds | Literal["brutal_kill"] | Policy | None) -> Shutdown:
+    """Return a shutdown time as float seconds, None for no limit, POLICY, or ``"brutal_kill"``.
+
+    Raises:
+        InvalidOptionError: it is none of these.
+    """
+    if isinstance(shutdown, str):
+        one_of(subject, shutdown, (_BRUTAL_KILL,))
+        return _BRUTAL_KILL
+    return checked_timeout(subject, shutdown)
+
+
 def _check_options(unknown: dict[str, Never]) -> None:
     for option in unknown:
         if option in ("strategy", "max_restarts", "max_seconds", "auto_shutdown"):
@@ -221,15 +235,6 @@ def _check_options(unknown: dict[str, Never]) -> None:
                 fix=f"write supervisor_spec(children, {option}=...).",
             )
     known_options("child_spec(options)", unknown, _OPTIONS)
-
-
-def _shutdown(value: object, child_type: ChildType) -> Shutdown:
-    if value is POLICY:
-        return _WORKER_SHUTDOWN if child_type == "worker" else None
-    if isinstance(value, str):
-        one_of("child_spec(shutdown)", value, (_BRUTAL_KILL,))
-        return _BRUTAL_KILL
-    return seconds_or_none("child_spec(shutdown)", value)
 
 
 def _check_contradictions(spec: ChildSpec) -> None:

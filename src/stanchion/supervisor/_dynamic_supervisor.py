@@ -32,10 +32,12 @@ from stanchion.supervisor._restart_window import positive_seconds
 from stanchion.supervisor._restarts import Restarts
 from stanchion.supervisor._supervise import supervise
 from stanchion.supervisor._told_to_exit import ToldToExit
+from stanchion.timeouts import POLICY
 
 if TYPE_CHECKING:
     from stanchion._validate import Seconds
     from stanchion.kernel import Name
+    from stanchion.timeouts import Policy
 
 _STRATEGY: Final = "one_for_one"
 
@@ -119,7 +121,7 @@ class DynamicSupervisor(GenServer):
         id: Hashable | None = None,
         name: Name | None = None,
         restart: Restart = "permanent",
-        shutdown: Seconds | Literal["brutal_kill"] | None = None,
+        shutdown: Seconds | Literal["brutal_kill"] | Policy | None = POLICY,
     ) -> ChildSpec:
         """Say how a supervisor starts, restarts and stops a child that is a supervisor of this class.
 
@@ -134,7 +136,7 @@ class DynamicSupervisor(GenServer):
             id: What it is called in the supervisor above; by default ``name``, else the name of the class.
             name: The name or via address to register at each start, or None.
             restart: As in the function ``child_spec``.
-            shutdown: As in the function ``child_spec``; None, so that it may wait for its own children.
+            shutdown: As in the function ``child_spec``.
 
         Raises:
             InvalidOptionError: an argument is wrong.

@@ -20,10 +20,12 @@ from stanchion.supervisor._partitions import (
     number_of,
 )
 from stanchion.supervisor._supervisor import Supervisor
+from stanchion.timeouts import POLICY
 
 if TYPE_CHECKING:
     from stanchion._validate import Seconds
     from stanchion.kernel import Name
+    from stanchion.timeouts import Policy
 
 WithArguments = Callable[[tuple[object, ...], int], Iterable[object]]
 
@@ -105,7 +107,8 @@ class PartitionSupervisor(Supervisor):
         id: Hashable | None = None,
         name: Name | None = None,
         restart: Restart = "permanent",
-        shutdown: Seconds | Literal["brutal_kill"] | None = None,
+        shutdown: Seconds | Literal["brutal_kill"] | Policy | None = POLICY,
+        timeout: Seconds | Policy | None = POLICY,
     ) -> ChildSpec:
         """Say how a supervisor starts, restarts and stops a child that is a supervisor of this class.
 
@@ -119,7 +122,8 @@ class PartitionSupervisor(Supervisor):
             id: What it is called in the supervisor above; by default ``name``, else the name of the class.
             name: The name or via address to register at each start, or None.
             restart: As in the function ``child_spec``.
-            shutdown: As in the function ``child_spec``; None, so that it may wait for its own children.
+            shutdown: As in the function ``child_spec``.
+            timeout: As in the function ``child_spec``, for the start of all partitions together.
 
         Raises:
             ChildSpecError: ``child`` is no spec, has a name, or is significant.
@@ -129,7 +133,7 @@ class PartitionSupervisor(Supervisor):
         """
         _flags(cls.__name__, child, partitions, with_arguments, strategy, max_restarts, max_seconds)
         options = (child, partitions, with_arguments, strategy, max_restarts, max_seconds)
-        return child_spec(cls, *options, id=id, name=name, restart=restart, shutdown=shutdown)
+        return child_spec(cls, *options, id=id, name=name, restart=restart, shutdown=shutdown, timeout=timeout)
 
     @staticmethod
     def via(supervisor: Ref, key: Hashable) -> Via:

@@ -8,10 +8,10 @@ from zlib import crc32
 
 from stanchion._validate import cut
 from stanchion.errors import InvalidOptionError
-from stanchion.kernel import Pid, Ref, Via, find, owned_of
+from stanchion.kernel import Owned, Pid, Ref, Via, find, owned_of
 
 
-class Partitions:
+class Partitions(Owned):
     """What a partition supervisor's process owns, so that whoever has its pid finds its partitions."""
 
     __slots__ = ("count", "pid_of")
@@ -20,9 +20,6 @@ class Partitions:
         # Who runs as a partition, or None.
         self.pid_of = pid_of
         self.count = count
-
-    def release(self) -> None:
-        """See ``Owned.release``: what is found by its owner needs nothing to be gone with it."""
 
 
 class PartitionVia(Via):

@@ -4,14 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal, NamedTuple, cast
+from typing import ClassVar, Literal, NamedTuple, cast
 
 from stanchion._validate import Seconds, cut, hashable
 from stanchion.errors import InvalidOptionError, StanchionError, UnhandledRequestError
 from stanchion.kernel import Pid, Ref
-from stanchion.server import POLICY, Policy, call
+from stanchion.server import call
 from stanchion.supervisor._child_spec import ChildSpec, Restart, checked_spec
 from stanchion.supervisor._starts import ChildType
+from stanchion.timeouts import (
+    COUNT_CHILDREN,
+    DELETE_CHILD,
+    GET_CHILDSPEC,
+    POLICY,
+    RESTART_CHILD,
+    START_CHILD,
+    TERMINATE_CHILD,
+    WHICH_CHILDREN,
+    Operation,
+    Policy,
+)
 
 
 class ChildInfo(NamedTuple):
@@ -49,42 +61,100 @@ class ChildCounts(NamedTuple):
     workers: int
 
 
-class WhichChildren(NamedTuple):
+class SupervisorRequest(Operation):
+    """What a supervisor is asked.
+
+    Attributes:
+        wait: The wait for its answer.
+    """
+
+    __slots__ = ()
+
+    wait: ClassVar[Operation]
+
+    def __init__(self) -> None:
+        super().__init__(self.wait.operation, self.wait.default)
+
+    def __repr__(self) -> str:
+        return f"{self.operation}()"
+
+
+class _OfChild(SupervisorRequest):
+    """What a supervisor is asked about one child."""
+
+    __slots__ = ("id",)
+    __match_args__ = ("id",)
+
+    def __init__(self, id: Hashable) -> None:
+        super().__init__()
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"{self.operation}({cut(self.id)})"
+
+
+class WhichChildren(SupervisorRequest):
     """The request behind ``which_children``."""
 
+    __slots__ = ()
 
-class CountChildren(NamedTuple):
+    wait = WHICH_CHILDREN
+
+
+class CountChildren(SupervisorRequest):
     """The request behind ``count_children``."""
 
+    __slots__ = ()
 
-class StartChild(NamedTuple):
+    wait = COUNT_CHILDREN
+
+
+class StartChild(SupervisorRequest):
     """The request behind ``start_child``."""
 
-    spec: ChildSpec
+    __slots__ = ("spec",)
+    __match_args__ = ("spec",)
+
+    wait = START_CHILD
+
+    def __init__(self, spec: ChildSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def __repr__(self) -> str:
+        return f"{self.operation}({self.spec!r})"
 
 
-class TerminateChild(NamedTuple):
+class TerminateChild(_OfChild):
     """The request behind ``terminate_child``."""
 
-    id: Hashable
+    __slots__ = ()
+
+    wait = TERMINATE_CHILD
 
 
-class RestartChild(NamedTuple):
+class RestartChild(_OfChild):
     """The request behind ``restart_child``."""
 
-    id: Hashable
+    __slots__ = ()
+
+    wait = RESTART_CHILD
 
 
-class DeleteChild(NamedTuple):
+class DeleteChild(_OfChild):
     """The request behind ``delete_child``."""
 
-    id: Hashable
+    __slots__ = ()
+
+    wait = DELETE_CHILD
 
 
-class GetChildSpec(NamedTuple):
+class GetChildSpec(_OfChild):
     """The request behind ``get_childspec``."""
 
-    id: Hashable
+    __slots__ = ()
+
+    wait = GET_CHILDSPEC
 
 
 Request = WhichChildren | CountChildren | StartChild | TerminateChild | RestartChild | DeleteChild | GetChildSpec
@@ -128,14 +198,15 @@ async def count_children(supervisor: Ref, *, timeout: Seconds | Policy | None = 
     return cast("ChildCounts", await _ask("count_children", supervisor, CountChildren(), timeout))
 
 
-async def start_child(supervisor: Ref, spec: ChildSpec, *, timeout: Seconds | Policy | None = None) -> Pid | None:
+async def start_child(supervisor: Ref, spec: ChildSpec, *, timeout: Seconds | Policy | None = POLICY) -> Pid | None:
     """Add a child to a running supervisor, behind the others, and start it.
 
     Args:
         supervisor: A pid or a registered name.
         spec: What ``child_spec`` returned; its id must be free in this supervisor, unless that is a
             DynamicSupervisor.
-        timeout: As in ``call``; by default there is no limit here but the one on the child's ``init``.
+        timeout: As in ``call``, but that the policy's own default for ``stanchion.start_child`` is 90.0. A child whose
+            start may take longer needs a longer one.
 
     Returns:
         The pid of the child; None when its start returned ``IGNORE``.
@@ -151,12 +222,12 @@ async def start_child(supervisor: Ref, spec: ChildSpec, *, timeout: Seconds | Po
 
     Cancellation: the child is started all the same.
 
-    Source: ``supervisor:start_child/2``.
+    Source: ``supervisor:start_child/2``, which waits without a limit.
     """
     return cast("Pid | None", await _ask("start_child", supervisor, StartChild(checked_spec(spec)), timeout))
 
 
-async def terminate_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = None) -> None:
+async def terminate_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = POLICY) -> None:
     """Stop a child, within its ``shutdown`` time, and do not restart it; a temporary one is forgotten.
 
     A child that does not run stays as it is. ``restart_child`` starts it again, and so does a restart by the
@@ -165,7 +236,8 @@ async def terminate_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | P
     Args:
         supervisor: A pid or a registered name.
         id: The id in the child's spec; for a DynamicSupervisor, the child's pid.
-        timeout: As in ``call``; by default there is no limit here but the child's ``shutdown``.
+        timeout: As in ``call``, but that the policy's own default for ``stanchion.terminate_child`` is 90.0. A child
+            whose ``shutdown`` time is longer needs a longer one.
 
     Raises:
         ChildNotFoundError: the supervisor has no such child.
@@ -174,18 +246,19 @@ async def terminate_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | P
 
     Cancellation: the child is stopped all the same.
 
-    Source: ``supervisor:terminate_child/2``.
+    Source: ``supervisor:terminate_child/2``, which waits without a limit.
     """
     await _ask("terminate_child", supervisor, TerminateChild(hashable("terminate_child(id)", id)), timeout)
 
 
-async def restart_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = None) -> Pid | None:
+async def restart_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Policy | None = POLICY) -> Pid | None:
     """Start a child that was stopped, or that exited and was not restarted; it does not count as a restart.
 
     Args:
         supervisor: A pid or a registered name.
         id: The id in the child's spec.
-        timeout: As in ``call``; by default there is no limit here but the one on the child's ``init``.
+        timeout: As in ``call``, but that the policy's own default for ``stanchion.restart_child`` is 90.0. A child whose
+            start may take longer needs a longer one.
 
     Returns:
         The pid of the child; None when its start returned ``IGNORE``.
@@ -199,7 +272,7 @@ async def restart_child(supervisor: Ref, id: Hashable, *, timeout: Seconds | Pol
 
     Cancellation: the child is started all the same.
 
-    Source: ``supervisor:restart_child/2``.
+    Source: ``supervisor:restart_child/2``, which waits without a limit.
     """
     request = RestartChild(hashable("restart_child(id)", id))
     return cast("Pid | None", await _ask("restart_child", supervisor, request, timeout))

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stanchion.kernel import INFO, Bucket, Notification, Process, disown, own
+from stanchion.kernel import INFO, Bucket, Notification, Owned, Possession, Process, disown, own
 
 if TYPE_CHECKING:
     from stanchion.supervisor._child import Child
 
 
 @Notification.register
-class Retry:
+class Retry(Owned):
     """A supervisor's message to itself: it is time to start a child again.
 
     Attributes:
@@ -22,6 +23,8 @@ class Retry:
     """
 
     __slots__ = ("_bucket", "_process", "child", "failure")
+
+    is_limit = False
 
     def __init__(self, process: Process, child: Child, failure: object = None) -> None:
         self._process = process
@@ -36,7 +39,7 @@ class Retry:
 
     def post_later(self, delay: float) -> None:
         """Put the message into the mailbox in ``delay`` seconds, at most one tick of the node's deadlines later."""
-        self._bucket = self._process.node.deadlines.add(delay, self)
+        self._bucket = self._process.node.wheel.add(delay, self)
         own(self._process, self)
 
     def expire(self) -> None:
@@ -50,6 +53,10 @@ class Retry:
         if self._bucket is not None:
             self._bucket.pop(self, None)
             self._bucket = None
+
+    def held(self) -> Iterable[Possession]:
+        """See ``Owned.held``."""
+        return [Possession("timer", f"for the next start of child {self.child.spec.id!r}")]
 
     def cancel(self) -> None:
         """End the wait; a message that is in the mailbox already counts no more."""

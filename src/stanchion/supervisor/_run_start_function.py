@@ -10,12 +10,13 @@ from typing import cast
 
 from stanchion._validate import cut
 from stanchion.errors import BadReturnError, StartError
-from stanchion.kernel import INFO, Exit, Node, Pid, Process, ProcessExit, exit
-from stanchion.server import IGNORE, POLICY
+from stanchion.kernel import INFO, Exit, Node, Pid, Process, ProcessExit, code_limit, exit, limit_cause, stuck_at
+from stanchion.server import IGNORE
 from stanchion.supervisor._child import stop_process
 from stanchion.supervisor._child_spec import ChildSpec
 from stanchion.supervisor._starts import AsyncFunction, label_of_start
 from stanchion.supervisor._told_to_exit import done_unless_told
+from stanchion.timeouts import INIT, INIT_SUPERVISOR, Operation
 
 _log = logging.getLogger("stanchion.supervisor")
 
@@ -35,8 +36,10 @@ async def start_by_function(supervisor: Process, spec: ChildSpec, function: Asyn
     running = asyncio.create_task(_run(supervisor, spec, function, before), name=f"start of child {spec.id!r}")
     succeeded = False
     try:
-        if not await done_unless_told(supervisor, running, _limit(supervisor, spec)):
-            raise StartError(label_of_start(function), reason="timeout")
+        request = INIT_SUPERVISOR if spec.type == "supervisor" else INIT
+        limit = code_limit("child_spec(timeout)", supervisor.node, spec.start, None, request, spec.timeout)
+        if not await done_unless_told(supervisor, running, limit):
+            raise _too_late(supervisor, spec, request, limit or 0.0, running)
         pid = _result(running, function)
         succeeded = True
         return pid
@@ -45,10 +48,20 @@ async def start_by_function(supervisor: Process, spec: ChildSpec, function: Asyn
             await _give_up(supervisor, spec, running, before)
 
 
-def _limit(supervisor: Process, spec: ChildSpec) -> float | None:
-    if spec.timeout is POLICY:
-        return None if spec.type == "supervisor" else supervisor.node.call_timeout
-    return cast("float | None", spec.timeout)
+def _too_late(
+    supervisor: Process, spec: ChildSpec, request: Operation, limit: float, running: asyncio.Task[Pid | None]
+) -> StartError:
+    """Return the error of a start function that has not returned in time."""
+    rule, cut_by = limit_cause(supervisor.node, spec.start, None, request, spec.timeout, limit)
+    return StartError(
+        label_of_start(spec.start),
+        reason="timeout",
+        expected="the function to return",
+        timeout=limit,
+        rule=rule,
+        cut_by=cut_by,
+        doing=f"{label_of_start(spec.start)}() is at {stuck_at(running)}",
+    )
 
 
 async def _run(supervisor: Process, spec: ChildSpec, function: AsyncFunction, before: set[Process]) -> Pid | None:

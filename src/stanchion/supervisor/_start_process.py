@@ -36,7 +36,7 @@ async def start_process(supervisor: Process, child: Child) -> None:
         if error.reason != "ignore":
             # The error of a child that is a supervisor names that one's own child; keep it whole.
             reason = error if isinstance(error, ChildStartError) else error.reason
-            raise _child_start_error(supervisor, spec, reason) from error.__cause__
+            raise _child_start_error(supervisor, spec, reason, error) from error.__cause__
     except Exception as error:
         raise _child_start_error(supervisor, spec, error) from error
     if child.pid is not None:
@@ -72,5 +72,17 @@ async def _start_server(supervisor: Process, spec: ChildSpec, server: type[GenSe
             ready.exception()
 
 
-def _child_start_error(supervisor: Process, spec: ChildSpec, reason: object) -> ChildStartError:
-    return ChildStartError(spec.id, supervisor=repr(supervisor), reason=reason)
+def _child_start_error(
+    supervisor: Process, spec: ChildSpec, reason: object, error: StartError | None = None
+) -> ChildStartError:
+    if error is None or error.timeout is None or reason is error:
+        return ChildStartError(spec.id, supervisor=repr(supervisor), reason=reason)
+    return ChildStartError(
+        spec.id,
+        supervisor=repr(supervisor),
+        reason=reason,
+        timeout=error.timeout,
+        rule=error.rule,
+        cut_by=error.cut_by,
+        doing=error.doing,
+    )

@@ -7,30 +7,44 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Literal, NamedTuple, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
-from stanchion._validate import Seconds, cut, is_async, one_of, seconds_or_none
-from stanchion.errors import InvalidOptionError, NotInProcessError, StanchionError, UnhandledRequestError
+from stanchion._validate import cut, is_async
+from stanchion.errors import (
+    CallTimeoutError,
+    InvalidOptionError,
+    NotInProcessError,
+    StanchionError,
+    UnhandledRequestError,
+)
 from stanchion.kernel import NODE, PROCESS, Process, Ref
 from stanchion.server import call
-from stanchion.supervisor._child_spec import ChildSpec, child_spec
-from stanchion.supervisor._requests import Answer
+from stanchion.supervisor._child_spec import ChildSpec, Shutdown, child_spec
+from stanchion.supervisor._requests import Answer, SupervisorRequest
 from stanchion.supervisor._starts import label_of_start
 from stanchion.supervisor._task import Task
 from stanchion.supervisor._task_run import TaskRun, kill_task
+from stanchion.timeouts import START_TASK
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-TaskShutdown = Seconds | Literal["brutal_kill"] | None
 
-
-class StartTask(NamedTuple):
+class StartTask(SupervisorRequest):
     """The request behind ``async_`` and its kin."""
 
-    run: TaskRun
-    spec: ChildSpec
-    linked: bool
+    __slots__ = ("linked", "run", "spec")
+
+    wait = START_TASK
+
+    def __init__(self, run: TaskRun, spec: ChildSpec, *, linked: bool) -> None:
+        super().__init__()
+        self.run = run
+        self.spec = spec
+        self.linked = linked
+
+    def __repr__(self) -> str:
+        return f"{self.operation}({self.spec.id})"
 
 
 async def start_task(
@@ -42,7 +56,7 @@ async def start_task(
     owner: Process | None,
     linked: bool,
     tell: bool,
-    shutdown: TaskShutdown,
+    shutdown: Shutdown,
 ) -> Task[T]:
     """Have a TaskSupervisor start a task; ``operation`` is who asks, for texts.
 
@@ -50,12 +64,13 @@ async def start_task(
         MaxChildrenError: the supervisor has as many children as it may have.
         NotInProcessError: the owner has ended, and this code outlived it.
         CallExitError: there is no such supervisor, or it went before it had started the task.
+        CallTimeoutError: the supervisor did not come to it in time. The task is not started.
         InvalidOptionError: ``supervisor`` is none.
 
     Cancellation: the task is not started, or it is killed.
     """
     label = label_of_start(function)
-    task: Task[T] = Task(label, None if owner is None else owner.pid, tell=tell)
+    task: Task[T] = Task(function, label, None if owner is None else owner.pid, tell=tell)
     run = TaskRun(task)
 
     context = copy_context()
@@ -67,8 +82,8 @@ async def start_task(
     body.__qualname__ = label  # what the process is called in texts
     spec = child_spec(body, id=label, restart="temporary", shutdown=shutdown)
     try:
-        answer = await call(supervisor, StartTask(run, spec, linked), timeout=None)
-    except asyncio.CancelledError:
+        answer = await call(supervisor, StartTask(run, spec, linked=linked))
+    except (asyncio.CancelledError, CallTimeoutError):
         if hasattr(task, "pid"):
             kill_task(task)
         raise
@@ -113,15 +128,3 @@ def check_task_function(operation: str, function: object) -> None:
     elif callable(function):
         fix = "make it an `async def`; one that blocks is run in a thread by the async function asyncio.to_thread."
     raise InvalidOptionError(f"{operation}(function)", expected="an async function", got=got, fix=fix)
-
-
-def checked_shutdown(subject: str, shutdown: TaskShutdown) -> float | Literal["brutal_kill"] | None:
-    """Return a shutdown time as float seconds, None for no limit, or ``"brutal_kill"``.
-
-    Raises:
-        InvalidOptionError: it is none of these.
-    """
-    if isinstance(shutdown, str):
-        one_of(subject, shutdown, ("brutal_kill",))
-        return "brutal_kill"
-    return seconds_or_none(subject, shutdown)

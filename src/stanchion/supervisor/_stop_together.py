@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 
 from stanchion.kernel import Bucket, ExitReason, Process, exit, unwatch, watch
-from stanchion.supervisor._child import Child, is_as_told
+from stanchion.supervisor._child import Child, is_as_told, shutdown_limit
 from stanchion.supervisor._child_spec import ChildSpec
 
 _log = logging.getLogger("stanchion.supervisor")
@@ -49,10 +49,10 @@ class _StopTogether:
                 continue
             stopping = _Stopping(self, process, child.spec)
             self.left[stopping] = None
-            shutdown = child.spec.shutdown
-            if isinstance(shutdown, float):
-                by_time.setdefault(shutdown, []).append(stopping)
-            exit(process.pid, "kill" if shutdown == "brutal_kill" else "shutdown")
+            limit = shutdown_limit(process, child.spec)
+            if limit is not None:
+                by_time.setdefault(limit, []).append(stopping)
+            exit(process.pid, "kill" if child.spec.shutdown == "brutal_kill" else "shutdown")
         # One deadline for all children that have the same time.
         self._deadlines = [_Deadline(self.supervisor, group, seconds) for seconds, group in by_time.items()]
         if self.left:
@@ -102,7 +102,7 @@ class _Deadline:
         self._supervisor = supervisor
         self._group = group
         self._seconds = seconds
-        self._bucket: Bucket = supervisor.node.deadlines.add(seconds, self)
+        self._bucket: Bucket = supervisor.node.wheel.add(seconds, self)
 
     def expire(self) -> None:
         """Kill those that are left; the deadline calls this."""

@@ -14,7 +14,7 @@ from stanchion.errors import (
     InvalidOptionError,
 )
 from stanchion.kernel import ExitReason, Pid, ProcessExit, current_process
-from stanchion.server import POLICY, UNHANDLED, GenServer, Sender, Stop
+from stanchion.server import UNHANDLED, GenServer, Sender, Stop
 from stanchion.supervisor._child_spec import ChildSpec, Restart, child_spec
 from stanchion.supervisor._children import Children
 from stanchion.supervisor._flags import AutoShutdown, Strategy, checked_flags
@@ -30,13 +30,14 @@ from stanchion.supervisor._requests import (
 )
 from stanchion.supervisor._supervise import supervise
 from stanchion.supervisor._told_to_exit import ToldToExit
+from stanchion.timeouts import POLICY
 
 if TYPE_CHECKING:
     from stanchion._backoff import Backoff
     from stanchion._validate import Seconds
     from stanchion.kernel import Name
-    from stanchion.server import Policy
     from stanchion.supervisor._restart_window import RestartBudget
+    from stanchion.timeouts import Policy
 
 
 class Supervisor(GenServer):
@@ -71,8 +72,6 @@ class Supervisor(GenServer):
     """
 
     supervises: ClassVar[bool] = True
-    # No limit of its own: each child that it starts in init has one.
-    start_timeout: ClassVar[Seconds | Policy | None] = None
 
     # Set by init. None afterwards only in a subclass whose init does not await this one's.
     _children: Children | None = None
@@ -177,7 +176,8 @@ def supervisor_spec(
     id: Hashable | None = None,
     name: Name | None = None,
     restart: Restart = "permanent",
-    shutdown: Seconds | Literal["brutal_kill"] | None = None,
+    shutdown: Seconds | Literal["brutal_kill"] | Policy | None = POLICY,
+    timeout: Seconds | Policy | None = POLICY,
     significant: bool = False,
     backoff: Backoff | None = None,
     budget: RestartBudget | None = None,
@@ -193,7 +193,8 @@ def supervisor_spec(
         id: What it is called in the supervisor above; by default ``name``, else ``"Supervisor"``.
         name: The name or via address to register at each start, or None.
         restart: As in ``child_spec``.
-        shutdown: As in ``child_spec``; None, so that it may wait for its own children.
+        shutdown: As in ``child_spec``.
+        timeout: As in ``child_spec``, for the start of all its children together.
         significant: As in ``child_spec``.
         backoff: As in ``child_spec``.
         budget: As in ``child_spec``.
@@ -213,7 +214,7 @@ def supervisor_spec(
         name=name,
         restart=restart,
         shutdown=shutdown,
-        timeout=POLICY,
+        timeout=timeout,
         significant=significant,
         backoff=backoff,
         budget=budget,

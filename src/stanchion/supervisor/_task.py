@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Final, Generic, Literal, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from stanchion._validate import Seconds, instance, one_of, seconds_or_none
+from stanchion._validate import Seconds, instance
 from stanchion.errors import TaskExitError, TaskOwnerError, TaskStateError, TaskTimeoutError
-from stanchion.kernel import PROCESS, ExitReason, Pid, disconnect, exit
-from stanchion.server import POLICY, Policy
+from stanchion.kernel import PROCESS, ExitReason, Pid, code_limit, disconnect, exit, limit_cause, stuck_at
+from stanchion.supervisor._alarm import Alarm
+from stanchion.supervisor._child_spec import checked_shutdown
 from stanchion.supervisor._outcomes import TaskExit, TaskOk, TaskResult
+from stanchion.timeouts import AWAIT, POLICY, SHUTDOWN, Operation, Policy, checked_timeout
+
+if TYPE_CHECKING:
+    from stanchion.kernel import Node
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-_BRUTAL_KILL: Final = "brutal_kill"
 
 
 class Task(Generic[T_co]):
@@ -33,12 +36,15 @@ class Task(Generic[T_co]):
     Source: Elixir's Task. There the result waits in the owner's mailbox, here in the task.
     """
 
-    __slots__ = ("_call_timeout", "_future", "_taken", "_tell", "function", "owner", "pid")
+    __slots__ = ("_code", "_future", "_node", "_taken", "_tell", "function", "owner", "pid")
 
     # Set in the step that makes the process.
     pid: Pid
+    _node: Node
 
-    def __init__(self, function: str, owner: Pid | None, *, tell: bool) -> None:
+    def __init__(self, code: object, function: str, owner: Pid | None, *, tell: bool) -> None:
+        # What it runs, for the timeout policy.
+        self._code = code
         self.function = function
         self.owner = owner
         # Whether the outcome is to come as a message, too; False from when its owner does not want it any more.
@@ -47,7 +53,6 @@ class Task(Generic[T_co]):
         self._future: asyncio.Future[TaskOk[T_co] | TaskExit] = asyncio.get_running_loop().create_future()
         # By which method somebody took the result, or gave it up.
         self._taken: str | None = None
-        self._call_timeout = 0.0
 
     async def await_(self, *, timeout: Seconds | Policy | None = POLICY) -> T_co:
         """Wait for the result and return it.
@@ -56,8 +61,8 @@ class Task(Generic[T_co]):
         ends with it.
 
         Args:
-            timeout: Seconds to wait; 0 takes only what is there; None for no limit. By default the node's
-                ``call_timeout``.
+            timeout: Seconds to wait; 0 takes only what is there; None for no limit. By default what the node's
+                ``TimeoutPolicy`` says of ``stanchion.await``.
 
         Raises:
             TaskExitError: the task exited before it had a result.
@@ -70,11 +75,11 @@ class Task(Generic[T_co]):
 
         Source: ``Task.await/2`` of Elixir. There it exits the caller, and after a timeout the result is lost.
         """
-        limit = _limit("Task.await_(timeout)", timeout, self._call_timeout)
+        limit = self._limit("Task.await_(timeout)", AWAIT, timeout)
         self._check("await_()")
         outcome = await self._wait(limit)
         if outcome is None:
-            raise TaskTimeoutError(repr(self), timeout=limit or 0.0)
+            raise self._too_late(AWAIT, timeout, limit or 0.0)
         self._taken = "taken by await_()"
         return _value(self, outcome)
 
@@ -93,7 +98,7 @@ class Task(Generic[T_co]):
 
         Source: ``Task.yield/2`` of Elixir.
         """
-        limit = _limit("Task.yield_(timeout)", timeout, self._call_timeout)
+        limit = self._limit("Task.yield_(timeout)", AWAIT, timeout)
         self._check("yield_()")
         outcome = await self._wait(limit)
         if outcome is not None:
@@ -101,7 +106,7 @@ class Task(Generic[T_co]):
         return outcome
 
     async def shutdown(
-        self, *, timeout: Seconds | Literal["brutal_kill"] | None = 5.0
+        self, *, timeout: Seconds | Literal["brutal_kill"] | Policy | None = POLICY
     ) -> TaskOk[T_co] | TaskExit | None:
         """Unlink the task, end it, and return what it came to before or meanwhile. It can be called again.
 
@@ -109,7 +114,8 @@ class Task(Generic[T_co]):
 
         Args:
             timeout: Seconds that the task has to end, and then it is killed; None for no limit, 0 for at once.
-                ``"brutal_kill"`` kills it without telling it.
+                ``"brutal_kill"`` kills it without telling it. By default what the node's ``TimeoutPolicy`` says of
+                ``stanchion.shutdown`` (5.0).
 
         Returns:
             ``TaskOk(value)`` when its function returned; ``TaskExit(reason)`` when it exited by itself, or had to be
@@ -123,21 +129,23 @@ class Task(Generic[T_co]):
 
         Source: ``Task.shutdown/2`` of Elixir.
         """
-        if isinstance(timeout, str):
-            one_of("Task.shutdown(timeout)", timeout, (_BRUTAL_KILL,))
-        else:
-            timeout = seconds_or_none("Task.shutdown(timeout)", timeout)
+        time = checked_shutdown("Task.shutdown(timeout)", timeout)
         self._check_owner("shutdown()")
         self._let_go("given up by shutdown()")
         try:
-            if timeout != _BRUTAL_KILL:
+            if not isinstance(time, str):
+                limit = self._limit("Task.shutdown(timeout)", SHUTDOWN, time)
                 exit(self.pid, "shutdown")
-                await self._wait(timeout)
+                await self._wait(limit)
         finally:
             exit(self.pid, "kill")  # harmless when it has ended
         outcome = await self._wait(None)
-        as_told = "killed" if timeout == _BRUTAL_KILL else "shutdown"
+        as_told = "killed" if isinstance(time, str) else "shutdown"
         return None if isinstance(outcome, TaskExit) and outcome.reason == as_told else outcome
+
+    def done(self) -> bool:
+        """Return whether it has come to something: its function returned, or it exited."""
+        return self._future.done()
 
     def ignore(self) -> TaskOk[T_co] | TaskExit | None:
         """Unlink the task and let it run on, and return what it came to before; None when it still runs.
@@ -153,7 +161,7 @@ class Task(Generic[T_co]):
         self._check_owner("ignore()")
         self._check_not_taken("ignore()")
         self._let_go("given up by ignore()")
-        return self._future.result() if self._future.done() else None
+        return _outcome(self)
 
     @staticmethod
     async def await_many(tasks: Iterable[Task[T]], *, timeout: Seconds | Policy | None = POLICY) -> list[T]:
@@ -175,8 +183,8 @@ class Task(Generic[T_co]):
         Source: ``Task.await_many/2`` of Elixir.
         """
         all_tasks, limit = _checked("await_many", tasks, timeout)
-        await _wait_all(all_tasks, limit)
-        outcomes = [task._future.result() if task._future.done() else None for task in all_tasks]
+        await _wait_all(all_tasks, limit, until_exit=True)
+        outcomes = [_outcome(task) for task in all_tasks]
         for task, outcome in zip(all_tasks, outcomes, strict=True):
             if isinstance(outcome, TaskExit):
                 task._taken = "taken by await_many()"
@@ -184,7 +192,7 @@ class Task(Generic[T_co]):
         results: list[T] = []
         for task, outcome in zip(all_tasks, outcomes, strict=True):
             if outcome is None:
-                raise TaskTimeoutError(repr(task), timeout=limit or 0.0)
+                raise task._too_late(AWAIT, timeout, limit or 0.0)
             results.append(_value(task, outcome))
         for task in all_tasks:
             task._taken = "taken by await_many()"
@@ -213,11 +221,10 @@ class Task(Generic[T_co]):
         Source: ``Task.yield_many/2`` of Elixir, which pairs each outcome with its task.
         """
         all_tasks, limit = _checked("yield_many", tasks, timeout)
-        if all_tasks:
-            await asyncio.wait([task._future for task in all_tasks], timeout=limit)
+        await _wait_all(all_tasks, limit)
         outcomes: list[TaskOk[T] | TaskExit | None] = []
         for task in all_tasks:
-            outcomes.append(task._future.result() if task._future.done() else None)
+            outcomes.append(_outcome(task))
             if task._future.done():
                 task._taken = "taken by yield_many()"
         return outcomes
@@ -260,9 +267,27 @@ class Task(Generic[T_co]):
             )
 
     async def _wait(self, limit: float | None) -> TaskOk[T_co] | TaskExit | None:
-        if not self._future.done():
-            await asyncio.wait([self._future], timeout=limit)
-        return self._future.result() if self._future.done() else None
+        await _wait_all([self], limit)
+        return _outcome(self)
+
+    def _limit(self, subject: str, request: Operation, timeout: Seconds | Policy | None) -> float | None:
+        return code_limit(subject, self._node, self._code, None, request, timeout)
+
+    def _too_late(
+        self, request: Operation, timeout: Seconds | Policy | None, limit: float, *, killed: str | None = None
+    ) -> TaskTimeoutError:
+        """Return the error of a wait whose time is up; ``killed`` says where the task waited that was killed for it."""
+        rule, cut_by = limit_cause(self._node, self._code, None, request, timeout, limit)
+        process = self.pid._process
+        at = killed if process is None else stuck_at(process.task)
+        return TaskTimeoutError(
+            repr(self),
+            timeout=limit,
+            rule=rule,
+            cut_by=cut_by,
+            doing=None if at is None else f"{self!r} is at {at}",
+            killed=killed is not None,
+        )
 
     def _let_go(self, how: str) -> None:
         """Take the link and an unread ``TaskResult`` away; no other comes."""
@@ -295,29 +320,36 @@ def _checked(
     for task in all_tasks:
         instance(f"Task.{operation}(tasks)", task, Task)
         task._check(f"{operation}()")
-    default = all_tasks[0]._call_timeout if all_tasks else 0.0
-    return all_tasks, _limit(f"Task.{operation}(timeout)", timeout, default)
+    subject = f"Task.{operation}(timeout)"
+    if all_tasks:
+        return all_tasks, all_tasks[0]._limit(subject, AWAIT, timeout)
+    # Nothing to wait for, and no node to ask.
+    checked_timeout(subject, timeout)
+    return [], None
 
 
-def _limit(subject: str, timeout: Seconds | Policy | None, default: float) -> float | None:
-    return default if isinstance(timeout, Policy) else seconds_or_none(subject, timeout)
-
-
-async def _wait_all(tasks: list[Task[T]], limit: float | None) -> None:
-    """Wait until each task has a result, one has exited, or the time is up."""
-    settled = asyncio.get_running_loop().create_future()
-    left = {task._future for task in tasks}
+async def _wait_all(tasks: Sequence[Task[T]], limit: float | None, *, until_exit: bool = False) -> None:
+    """Wait until each task has a result or has exited, or the time is up; or until one has exited."""
+    left = {task._future for task in tasks if not task._future.done()}
+    if not left or (until_exit and any(isinstance(_outcome(task), TaskExit) for task in tasks)):
+        return
+    alarm = Alarm(tasks[0]._node, limit)
 
     def one_ended(future: asyncio.Future[TaskOk[T] | TaskExit]) -> None:
         left.discard(future)
-        if (not left or isinstance(future.result(), TaskExit)) and not settled.done():
-            settled.set_result(None)
+        if not left or (until_exit and isinstance(future.result(), TaskExit)):
+            alarm.expire()
 
     for future in tuple(left):
         future.add_done_callback(one_ended)
     try:
-        if left:
-            await asyncio.wait([settled], timeout=limit)
+        await alarm.rung
     finally:
+        alarm.cancel()
         for task in tasks:
             task._future.remove_done_callback(one_ended)
+
+
+def _outcome(task: Task[T]) -> TaskOk[T] | TaskExit | None:
+    """Return what a task has come to; None while it runs."""
+    return task._future.result() if task._future.done() else None

@@ -13,10 +13,9 @@ from stanchion.supervisor._task import Task
 class TaskRun:
     """A task that is to run, or runs: who hears what becomes of it, and tells the task."""
 
-    __slots__ = ("_label", "_task", "owner")
+    __slots__ = ("_task", "owner")
 
     def __init__(self, task: Task[object]) -> None:
-        self._label = task.function
         # None from when it has its outcome. The traceback of a crash leads here, and the task has the crash.
         self._task: Task[object] | None = task
         self.owner: Pid | None = task.owner
@@ -25,7 +24,7 @@ class TaskRun:
         """Tie the task to its process, in the step that made it."""
         task = cast("Task[object]", self._task)
         task.pid = process.pid
-        task._call_timeout = process.node.call_timeout
+        task._node = process.node
         watch(process, self)
         if link_with is not None:
             connect(process, link_with)
@@ -37,9 +36,6 @@ class TaskRun:
     def down(self, reason: ExitReason) -> None:
         """Take note that the process ended; the kernel calls this, after ``returned`` too."""
         self._settle(TaskExit(reason))
-
-    def __repr__(self) -> str:
-        return f"<task {self._label}>"
 
     def _settle(self, outcome: TaskOk[object] | TaskExit) -> None:
         task, self._task = self._task, None

@@ -4,28 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
-from typing import TypeVar, TypeVarTuple, cast, get_args
+from typing import Literal, TypeVar, TypeVarTuple, cast, get_args
 
-from stanchion._validate import Seconds, cut, one_of, seconds_or_none, whole_number
+from stanchion._validate import Seconds, cut, one_of, whole_number
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import PROCESS, Pid, Process, Ref, current_process
-from stanchion.server import POLICY, Policy, Sender
+from stanchion.server import Sender
 from stanchion.supervisor._async_stream import OnTimeout, StreamOptions, stream
+from stanchion.supervisor._child_spec import checked_shutdown
 from stanchion.supervisor._dynamic_children import DynamicChildren
 from stanchion.supervisor._dynamic_supervisor import DynamicSupervisor
 from stanchion.supervisor._outcomes import TaskExit, TaskOk
 from stanchion.supervisor._start_task import (
     StartTask,
-    TaskShutdown,
     check_task_function,
-    checked_shutdown,
     start_task,
 )
 from stanchion.supervisor._task import Task
+from stanchion.timeouts import POLICY, Policy, checked_timeout
 
 I = TypeVar("I")  # noqa: E741  # an item
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+TaskShutdown = Seconds | Literal["brutal_kill"] | Policy | None
 
 
 class TaskSupervisor(DynamicSupervisor):
@@ -59,7 +61,7 @@ class TaskSupervisor(DynamicSupervisor):
         function: Callable[[*Ts], Coroutine[object, object, T]],
         *args: *Ts,
         tell: bool = False,
-        shutdown: TaskShutdown = 5.0,
+        shutdown: TaskShutdown = POLICY,
     ) -> Task[T]:
         """Start a task that is linked with the running process: when one exits, so does the other.
 
@@ -74,7 +76,8 @@ class TaskSupervisor(DynamicSupervisor):
             tell: Whether the outcome comes to the owner as one ``TaskResult`` message, to ``handle_info``, instead of
                 being awaited: for servers, which must not wait long in a callback.
             shutdown: Seconds that the task has to stop when the supervisor stops it, and then it is killed; None for
-                no limit, 0 for at once. ``"brutal_kill"`` kills it without telling it.
+                no limit, 0 for at once. ``"brutal_kill"`` kills it without telling it. By default what the node's
+                ``TimeoutPolicy`` says of ``stanchion.shutdown`` (5.0).
 
         Returns:
             The task; it runs. Its function may have returned.
@@ -82,6 +85,8 @@ class TaskSupervisor(DynamicSupervisor):
         Raises:
             MaxChildrenError: the supervisor has as many children as it may have.
             CallExitError: there is no such supervisor, or it exited first.
+            CallTimeoutError: the supervisor did not come to it in time, which is what the node's ``TimeoutPolicy`` says
+                of ``stanchion.start_task``. The task is not started.
             NotInProcessError: the code runs outside of all processes.
             InvalidOptionError: an argument is wrong.
 
@@ -100,7 +105,7 @@ class TaskSupervisor(DynamicSupervisor):
         function: Callable[[*Ts], Coroutine[object, object, T]],
         *args: *Ts,
         tell: bool = False,
-        shutdown: TaskShutdown = 5.0,
+        shutdown: TaskShutdown = POLICY,
     ) -> Task[T]:
         """Start a task as ``async_`` does, but without the link: how it ends is known from ``await_`` alone.
 
@@ -126,7 +131,7 @@ class TaskSupervisor(DynamicSupervisor):
         ordered: bool = True,
         timeout: Seconds | Policy | None = POLICY,
         on_timeout: OnTimeout = "exit",
-        shutdown: TaskShutdown = 5.0,
+        shutdown: TaskShutdown = POLICY,
     ) -> AsyncGenerator[TaskOk[T] | TaskExit, None]:
         """Run ``function(item)`` for each item, by a linked task each, and yield the outcomes.
 
@@ -145,7 +150,8 @@ class TaskSupervisor(DynamicSupervisor):
             max_concurrency: How many tasks run at the same time; at least 1.
             ordered: True for the outcomes in the order of the items: those that are ready early wait. False for the
                 order in which the tasks end.
-            timeout: Seconds that each task may take; None for no limit. By default the node's ``call_timeout``.
+            timeout: Seconds that each task may take; None for no limit. By default what the node's
+                ``TimeoutPolicy`` says of ``stanchion.stream``.
             on_timeout: What becomes of the stream when a task, which is killed then, takes longer: ``"exit"`` raises
                 ``TaskTimeoutError``; with ``"kill_task"`` the outcome is ``TaskExit("timeout", item)``.
             shutdown: As in ``async_``.
@@ -180,7 +186,7 @@ class TaskSupervisor(DynamicSupervisor):
         ordered: bool = True,
         timeout: Seconds | Policy | None = POLICY,
         on_timeout: OnTimeout = "exit",
-        shutdown: TaskShutdown = 5.0,
+        shutdown: TaskShutdown = POLICY,
     ) -> AsyncGenerator[TaskOk[T] | TaskExit, None]:
         """Run a function on each item as ``async_stream`` does, without links: each exit is an outcome.
 
@@ -204,13 +210,13 @@ class TaskSupervisor(DynamicSupervisor):
     async def _answer(self, children: DynamicChildren, request: object, sender: Sender) -> object:
         if not isinstance(request, StartTask):
             return await super()._answer(children, request, sender)
-        run, spec, linked = request
+        run = request.run
         owner = None if run.owner is None else run.owner._process
         if not sender.waiting or (run.owner is not None and owner is None):
             return None  # whoever wanted it has been cancelled, or has ended
-        pid = await children.start(spec)
+        pid = await children.start(request.spec)
         # It is there, for it has not taken its first step.
-        run.begin(cast("Process", cast("Pid", pid)._process), owner if linked else None)
+        run.begin(cast("Process", cast("Pid", pid)._process), owner if request.linked else None)
         return None
 
 
@@ -227,9 +233,15 @@ async def _start(
 ) -> Task[T]:
     operation = f"TaskSupervisor.{name}"
     check_task_function(operation, function)
-    shutdown = checked_shutdown(f"{operation}(shutdown)", shutdown)
     return await start_task(
-        operation, supervisor, function, args, owner=owner, linked=linked, tell=tell, shutdown=shutdown
+        operation,
+        supervisor,
+        function,
+        args,
+        owner=owner,
+        linked=linked,
+        tell=tell,
+        shutdown=checked_shutdown(f"{operation}(shutdown)", shutdown),
     )
 
 
@@ -254,7 +266,7 @@ def _options(
     return StreamOptions(
         whole_number(f"{operation}(max_concurrency)", max_concurrency, at_least=1),
         ordered=ordered,
-        timeout=timeout if isinstance(timeout, Policy) else seconds_or_none(f"{operation}(timeout)", timeout),
+        timeout=checked_timeout(f"{operation}(timeout)", timeout),
         on_timeout=on_timeout,
         shutdown=checked_shutdown(f"{operation}(shutdown)", shutdown),
         linked=linked,

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Process, own, owned_of
+from stanchion.kernel import INFO, STOP, Envelope, Exit, ExitReason, Owned, Process, own, owned_of
+from stanchion.supervisor._alarm import Alarm
 
 
 class ToldToExit(Exception):  # noqa: N818  # a signal, which never leaves the supervisor
@@ -17,7 +18,7 @@ class ToldToExit(Exception):  # noqa: N818  # a signal, which never leaves the s
         self.reason: ExitReason = reason
 
 
-class _Look:
+class _Look(Owned):
     """What a supervisor owns that has looked into its mailbox: up to where that held no order.
 
     Without it, a start would take the longer, the more requests and exits wait behind it.
@@ -28,9 +29,6 @@ class _Look:
     def __init__(self) -> None:
         # The last envelope that it saw; None when there was none.
         self.last: Envelope | None = None
-
-    def release(self) -> None:
-        """See ``Owned.release``: what is found by its owner needs nothing to be gone with it."""
 
 
 def order_to_exit(supervisor: Process) -> ExitReason | None:
@@ -71,17 +69,15 @@ async def done_unless_told(supervisor: Process, work: asyncio.Future[Any], limit
     Raises:
         ToldToExit: the supervisor is told to exit; the work may go on.
     """
-    loop = supervisor.node.loop
-    deadline = None if limit is None else loop.time() + limit
-    mailbox = supervisor.mailbox
-    while not work.done():
-        # This code runs in the supervisor's task, the mailbox's one reader, so it may wait on the mailbox.
-        waits: set[asyncio.Future[Any]] = {work, mailbox.wait()}
-        left = None if deadline is None else max(0.0, deadline - loop.time())
-        await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        order = order_to_exit(supervisor)
-        if order is not None:
-            raise ToldToExit(order)
-        if deadline is not None and loop.time() >= deadline:
-            break
-    return work.done()
+    alarm = Alarm(supervisor.node, limit)
+    try:
+        while not work.done() and not alarm.rung.done():
+            # This code runs in the supervisor's task, the mailbox's one reader, so it may wait on the mailbox.
+            waits: set[asyncio.Future[Any]] = {work, supervisor.mailbox.wait(), alarm.rung}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            order = order_to_exit(supervisor)
+            if order is not None:
+                raise ToldToExit(order)
+        return work.done()
+    finally:
+        alarm.cancel()

@@ -78,11 +78,41 @@ MESSAGE_DUPLICATE: Final = Event(
     {"count": "1"},
     {**_PROCESS, "message_id": "the id"},
 )
+MESSAGE_EXPIRED: Final = Event(
+    ("stanchion", "message", "expired"),
+    "A process came to a message whose deadline had passed, and did not begin with it.",
+    {"count": "1", "lateness": "seconds since the deadline"},
+    {**_PROCESS, "kind": "call, cast, info or system", "message": "the message"},
+)
+MONITOR_LEAK: Final = Event(
+    ("stanchion", "monitor", "leak"),
+    "The node's check found monitors that look leaked, or more of them than before.",
+    {"count": "how many", "age": "seconds since the oldest one was made"},
+    {
+        "node": "name of the node",
+        "kind": "dropped, outlived, unread, repeated or owner_gone",
+        "tag": "their tag, or None",
+        "site": "the file and line where they were made",
+        "owner": "the process that has them; one of several",
+        "target": "the process that they monitor; None when there are several",
+        "why": "what is wrong, for people",
+    },
+)
+MONITORS_CHECKED: Final = Event(
+    ("stanchion", "monitor", "checked"),
+    "The node has looked for leaked monitors.",
+    {"monitors": "how many monitors there are", "leaks": "how many of them look leaked"},
+    {"node": "name of the node"},
+)
 LATE_REPLY: Final = Event(
     ("stanchion", "call", "late_reply"),
     "A reply came after its caller had stopped waiting, or a second time; it was dropped.",
-    {"count": "1"},
-    {**_PROCESS, "cause": "timeout, cancelled, exited (the server, before), or replied"},
+    {"count": "1", "lateness": "seconds since the caller stopped waiting; left out when it was answered before"},
+    {
+        **_PROCESS,
+        "request": "what the caller had sent",
+        "cause": "timeout, cancelled, exited (the server, before), or replied",
+    },
 )
 CHILD_RESTART: Final = Event(
     ("stanchion", "supervisor", "restart"),
@@ -194,6 +224,18 @@ CIRCUIT_REJECTED: Final = Event(
     "A circuit did not let a call or a send through.",
     {"count": "1"},
     {**_CIRCUIT, "state": "open, or half_open while the probe is under way"},
+)
+TIMEOUTS_RELOADED: Final = Event(
+    ("stanchion", "timeouts", "reloaded"),
+    "The file of the node's timeout policy had changed; its rules hold now.",
+    {"rules": "how many rules there are now"},
+    {"node": "name of the node", "file": "the file"},
+)
+TIMEOUTS_RELOAD_FAILED: Final = Event(
+    ("stanchion", "timeouts", "reload_failed"),
+    "The file of the node's timeout policy had changed, and cannot be loaded; the rules stay as they were.",
+    {"count": "1"},
+    {"node": "name of the node", "file": "the file", "error": "what is wrong with it, as text"},
 )
 LETTER_STORED: Final = Event(
     ("stanchion", "dead_letters", "stored"),

@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 from typing import ClassVar, Literal, Protocol
 
-from stanchion.kernel import PROCESS, STOP, Envelope, Mailbox, Process, Refusal, Token, undeliverable
+from stanchion.kernel import PROCESS, STOP, Envelope, Mailbox, Process, Refusal, Token, defer, undeliverable
 
 Verb = Literal["drop", "delay", "duplicate", "crash_on"]
 
@@ -137,9 +137,7 @@ class Post:
     def _owe(self, token: Token | None) -> None:
         """Have the receiver's exit told to whoever waits for a message that is not in the mailbox, as OTP's call does."""
         if token is not None:
-            if self._process.deferred is None:
-                self._process.deferred = {}
-            self._process.deferred[token] = False
+            defer(self._process, token, handled=False)
 
     def _leave(self) -> None:
         if not self.faults and not self._late:

@@ -74,7 +74,7 @@ def run_isolated(
     loop = partial(SeededLoop, seed)() if loop_factory is None else loop_factory()
     if node is None:
         clock = VirtualClock() if isinstance(loop, VirtualTimeLoop) else None
-        node = Node("test", clock=clock, block_threshold=None, seed=seed)
+        node = Node("test", clock=clock, block_threshold=None, leak_check=None, seed=seed)
     left = Left(Exits(node))
     try:
         with asyncio.Runner(debug=debug, loop_factory=lambda: loop) as runner:

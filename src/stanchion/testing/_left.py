@@ -5,24 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import traceback
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from types import CoroutineType
-from typing import Any, Final
+from typing import Any
 
 from stanchion import Node
 from stanchion._validate import cut
-from stanchion.kernel import MonitorRef, Process
+from stanchion.kernel import Process, task_place, waits_at
 from stanchion.testing._exits import Exits
 
 _log = logging.getLogger("stanchion")
-
-# The owner's table, the target's, the variable that looks, and the argument of getrefcount().
-_REFERENCES_OF_THE_KERNEL: Final = 4
-_ASYNCIO: Final = Path(asyncio.__file__).parent
 
 
 class LeftoverError(AssertionError):
@@ -55,6 +47,8 @@ class Left:
         # Who lived when the test was done.
         self._processes: list[Process] = []
         self._tasks: Sequence[asyncio.Task[Any]] = []
+        # What was told of them while the node ran.
+        self._told: list[str] = []
 
     def stuck(self, test: asyncio.Task[Any]) -> None:
         """End a test in which everybody waits, and for nothing that could still come; the loop calls this."""
@@ -62,7 +56,7 @@ class Left:
         self.waiting = (
             "expected a test that comes to an end, got one in which everybody waits for somebody else"
             + "".join(
-                f"\n- {'the test' if task is test else f'task {task.get_name()!r}'} waits at {_where(task)}"
+                f"\n- {'the test' if task is test else f'task {task.get_name()!r}'} waits at {waits_at(task)}"
                 for task in tasks
             )
         )
@@ -81,13 +75,10 @@ class Left:
             self._tell(f"a task that nobody keeps: {task!r} ({context['message']})", "keep it, and await it.")
 
     def look_inside(self, node: Node) -> None:
-        """Look at those that live when the test is done; once the node was left nobody could tell what they forgot."""
-        for process in node.processes.values():
-            for target, count in _lost_monitors(process).items():
-                self._tell(
-                    f"monitors: {process!r} has {count} of {target!r}, and keeps none of them to end it",
-                    "demonitor() each when it has served, or monitor once.",
-                )
+        """Look at what is held when the test is done; once the node was left nobody could tell what was forgotten."""
+        for leak in node.audit().leaks:
+            self._tell(leak.why, leak.fix)
+            self._told.append(leak.what.text)
 
     def begin_to_stop(self, node: Node) -> None:
         """Listen for what goes wrong while the node is left."""
@@ -116,9 +107,11 @@ class Left:
             self.texts.extend(_held_by(process))
         self._tasks = tasks
         for task in tasks:
-            if not any(task is process.task for process in self._processes):
+            name, place = repr(task.get_name()), task_place(task)
+            of_a_process = any(task is process.task for process in self._processes)
+            if not of_a_process and not any(text.startswith(name) for text in self._told):
                 self._tell(
-                    f"a task: {task.get_name()!r}{_made_at(task)}, which waits at {_where(task)}",
+                    f"a task: {name}{f', made at {place}' if place else ''}, which waits at {waits_at(task)}",
                     "await it; or cancel it, and await that. What it waits for may be a reply that nobody gives.",
                 )
 
@@ -138,20 +131,6 @@ class _Errors(logging.Handler):
         self.texts.append(record.getMessage() + ("" if error is None else f": {error!r}{_raised_at(error)}"))
 
 
-def _lost_monitors(process: Process) -> dict[Process, int]:
-    """Return how many monitors of each other process one holds for ever, where there are several.
-
-    One whose ref nobody keeps cannot be ended any more. A single one may be meant to last, for its Down names the
-    process; but that goes with as many as there are monitors.
-    """
-    held = process.held_monitors or {}
-    lost: Counter[Process] = Counter()
-    for ref in held:  # not items(), whose tuple would be one reference more
-        if isinstance(ref, MonitorRef) and sys.getrefcount(ref) <= _REFERENCES_OF_THE_KERNEL:
-            lost[held[ref]] += 1
-    return {target: count for target, count in lost.items() if count > 1}
-
-
 def _held_by(process: Process) -> list[str]:
     """Say what an ended process still holds, which would be the runtime's own fault."""
     held = {
@@ -162,23 +141,6 @@ def _held_by(process: Process) -> list[str]:
         "timers or keys": process.owned,
     }
     return [f"{what} of {process!r}, which has ended: {cut(value)}" for what, value in held.items() if value]
-
-
-def _where(task: asyncio.Task[Any]) -> str:
-    """Return where a task waits, from the outermost await to the innermost."""
-    places: list[str] = []
-    waiting: object = task.get_coro()
-    while isinstance(waiting, CoroutineType) and waiting.cr_frame is not None:
-        places.append(f"{waiting.cr_frame.f_code.co_filename}:{waiting.cr_frame.f_lineno}")
-        waiting = waiting.cr_await
-    return " > ".join(places) or "its start"
-
-
-def _made_at(task: asyncio.Task[Any]) -> str:
-    """Return where a task was made, which asyncio knows in debug mode."""
-    stack: Sequence[traceback.FrameSummary] = getattr(task, "_source_traceback", None) or ()
-    places = [f"{frame.filename}:{frame.lineno}" for frame in stack if Path(frame.filename).parent != _ASYNCIO]
-    return f", made at {places[-1]}" if places else ""
 
 
 def _raised_at(error: BaseException) -> str:

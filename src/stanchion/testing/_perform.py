@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from stanchion import POLICY, Delivery, Ref, Seconds, send_supervised
 from stanchion._validate import cut
-from stanchion.server import Policy
+from stanchion.timeouts import Policy
 
 
 async def perform(

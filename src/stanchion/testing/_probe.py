@@ -24,6 +24,7 @@ from stanchion.kernel import (
     ProcessExit,
     Token,
     current_node,
+    defer,
     run_process,
 )
 from stanchion.server import GenServer, Sender, answer_system, reply
@@ -72,7 +73,7 @@ class Probe:
         self._last: Envelope | None = None
         self._news = asyncio.Event()
         node = current_node("Probe()")
-        self._process: Final[Process] = run_process(node, self._body, label="Probe", name=name)
+        self._process: Final[Process] = run_process(node, self._body, code="Probe", name=name)
         self._process.served = self._process.trap_exit = True
         self.pid: Final[Pid] = self._process.pid
 
@@ -263,20 +264,21 @@ class Probe:
             if type(message) is Exit and message.pid is None:
                 raise ProcessExit(message.reason)  # the node's order, or the test's; as a server takes it
             if token is not None:
-                self._keep(process, kind == CALL or self._holds, token)
+                self._keep(process, self._holds and kind != CALL, token)
             process.handling = None
             self._waiting.append(envelope)
             self._news.set()
 
     @staticmethod
     def _keep(process: Process, holds: bool, token: Token) -> None:
-        """Hold a token until somebody settles it or the probe ends; or tell its sender at once."""
+        """Hold a supervised send's token until somebody settles it; or tell its sender at once.
+
+        A caller that is told so waits on for its reply, if it still waits.
+        """
         if not holds:
             token.processed()
             return
-        if process.deferred is None:
-            process.deferred = {}
-        process.deferred[token] = True
+        defer(process, token, handled=True)
 
     def __repr__(self) -> str:
         return f"Probe {self.pid!r}"

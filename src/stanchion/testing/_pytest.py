@@ -218,7 +218,7 @@ def _seed_id(seed: int) -> str:
 
 def _new_node(options: Options, seed: int) -> Node:
     clock = VirtualClock() if options.virtual_time else None
-    defaults = {"name": "test", "clock": clock, "block_threshold": None, "seed": seed}
+    defaults = {"name": "test", "clock": clock, "block_threshold": None, "leak_check": None, "seed": seed}
     return Node(**cast("dict[str, Any]", {**defaults, **options.node}))
 
 

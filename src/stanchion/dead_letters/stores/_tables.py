@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -22,7 +20,7 @@ from stanchion.dead_letters._filter import LetterFilter
 from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State
 from stanchion.dead_letters._places import Places
 from stanchion.dead_letters._store import Key, Write
-from stanchion.storage import notify
+from stanchion.storage import insert_rows, notify
 
 _log = logging.getLogger("stanchion.dead_letters")
 
@@ -129,28 +127,6 @@ def _parsed(text: str, kind: type[_T], otherwise: _T) -> _T:
 
 # --- changes -------------------------------------------------------------------------------------
 
-# Through the driver, with text compiled once and rows in the driver's own form: a hundred rows through
-# Core's parameter handling cost more than SQLite takes to store them. And many rows a statement: sqlite3
-# takes the interpreter's lock anew after each step, and while the loop's thread is busy it waits 5 ms for it.
-_STATEMENT_ROWS: Final = (100, 50, 20, 10, 5, 2, 1)
-
-
-def _insert(connection: sa.Connection, rows: Sequence[list[Any]]) -> None:
-    start = 0
-    for size in _STATEMENT_ROWS:
-        while len(rows) - start >= size:
-            values = tuple(chain.from_iterable(rows[start : start + size]))
-            connection.exec_driver_sql(_insert_text(size, connection.dialect.paramstyle), values)
-            start += size
-
-
-@cache
-def _insert_text(rows: int, style: str) -> str:
-    marks = iter(["?"] * rows * len(_NAMES) if style == "qmark" else [f"${n + 1}" for n in range(rows * len(_NAMES))])
-    values = [f"({', '.join(islice(marks, len(_NAMES)))})" for _ in range(rows)]
-    return f"INSERT INTO {letters.name} ({', '.join(_NAMES)}) VALUES {', '.join(values)}"  # noqa: S608
-
-
 # What is passed with it, beyond the two that it names, is what it sets.
 _CHANGE: Final = letters.update().where(_c.id == sa.bindparam("letter_id"), _c.revision == sa.bindparam("replaces"))
 
@@ -174,7 +150,7 @@ def write(connection: sa.Connection, writes: Sequence[Write]) -> list[bool]:
     if changed:
         connection.execute(_CHANGE, changed)
     if new:
-        _insert(connection, new)
+        insert_rows(connection, letters.name, _NAMES, new)
     if any(letter.state == "waiting" for write in writes for letter in (write.letter, write.also) if letter):
         notify(connection, CHANNEL)
     return made

@@ -167,7 +167,7 @@ class PostgresDatabase:
             except DRIVER_ERRORS as error:
                 if not left or not (is_lost(error) or is_conflict(error)):
                     raise self._connections.error(error) from error
-        raise AssertionError("unreachable")  # pragma: no cover
+        raise AssertionError("unreachable")  # pragma: no cover - the last try returns or raises
 
     async def _bring_up_to_date(self, schemas: tuple[Schema, ...]) -> None:
         def work(connection: sa.Connection) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one coarse timer behind all deadlines of a node."""
+"""The one coarse timer behind every wait of a node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from stanchion.kernel import Bucket, Deadlines
+from stanchion.kernel import Bucket, TimerWheel
 from stanchion.testing import VirtualClock, VirtualTimeLoop
 
 TICK = 1 / 128
@@ -36,20 +36,20 @@ def now() -> float:
 
 @pytest.mark.parametrize("seconds", [0.001, TICK, 0.01, 0.5, 1, 5, 3600, 86400 * 30])
 async def test_deadline_is_never_early_and_at_most_one_tick_late(seconds: float) -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
     for shift in (0.0, 0.003, 0.0077):
         await asyncio.sleep(shift)
         start = now()
-        deadlines.add(seconds, Item(log))
+        wheel.add(seconds, Item(log))
         await asyncio.sleep(seconds + 2 * TICK)
         _, fired = log.pop()
         assert 0 <= fired - start - seconds <= TICK + 1e-6
 
 
 async def test_deadline_of_zero_is_over_at_the_next_step() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
     start = now()
-    deadlines.add(0, Item(log))
+    wheel.add(0, Item(log))
     assert log == []
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -57,41 +57,41 @@ async def test_deadline_of_zero_is_over_at_the_next_step() -> None:
 
 
 async def test_deadline_of_zero_that_is_set_while_deadlines_expire_waits_for_the_next_step() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
 
     def again() -> None:
-        deadlines.add(0, Item(log, "second"))
+        wheel.add(0, Item(log, "second"))
         asyncio.get_running_loop().call_soon(Item(log, "step").expire)
 
-    deadlines.add(0, Item(log, "first", again))
+    wheel.add(0, Item(log, "first", again))
     await asyncio.sleep(1)
     assert [name for name, _ in log] == ["first", "step", "second"]
 
 
 async def test_thousands_of_deadlines_come_in_order_of_time() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
     draw = random.Random(7)
     delays = [draw.uniform(0, 60) for _ in range(5000)]
     start = now()
     for delay in delays:
-        deadlines.add(delay, Item(log, name=delay))
+        wheel.add(delay, Item(log, name=delay))
     await asyncio.sleep(61)
     assert sorted(name for name, _ in log) == sorted(delays)
     assert all(0 <= fired - start - name <= TICK + 1e-6 for name, fired in log)
 
 
 async def test_deadlines_of_one_tick_come_in_the_order_of_arrival() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
     for number in range(100):
-        deadlines.add(1, Item(log, name=number))
+        wheel.add(1, Item(log, name=number))
     await asyncio.sleep(2)
     assert [name for name, _ in log] == list(range(100))
 
 
 async def test_deadline_taken_back_never_comes() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
     item = Item(log)
-    bucket = deadlines.add(1, item)
+    bucket = wheel.add(1, item)
     bucket.pop(item, None)
     bucket.pop(item, None)
     await asyncio.sleep(2)
@@ -99,9 +99,9 @@ async def test_deadline_taken_back_never_comes() -> None:
 
 
 async def test_earlier_deadline_moves_the_timer_forward() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
-    deadlines.add(60, Item(log, "late"))
-    deadlines.add(1, Item(log, "early"))
+    wheel, log = TimerWheel(VirtualClock()), []
+    wheel.add(60, Item(log, "late"))
+    wheel.add(1, Item(log, "early"))
     await asyncio.sleep(2)
     assert [name for name, _ in log] == ["early"]
     await asyncio.sleep(60)
@@ -109,30 +109,30 @@ async def test_earlier_deadline_moves_the_timer_forward() -> None:
 
 
 async def test_timer_rests_when_nobody_waits() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
     item = Item(log)
-    deadlines.add(1, item).pop(item)
-    deadlines.add(0.5, Item(log))
+    wheel.add(1, item).pop(item)
+    wheel.add(0.5, Item(log))
     await asyncio.sleep(0.6)
-    assert deadlines._timer is None
-    assert deadlines._buckets == {}
-    assert deadlines._ticks == []
+    assert wheel._timer is None
+    assert wheel._buckets == {}
+    assert wheel._ticks == []
 
 
-async def test_expiring_item_may_add_and_take_back_deadlines() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+async def test_expiring_item_may_add_and_take_back_timer_wheel() -> None:
+    wheel, log = TimerWheel(VirtualClock()), []
     buckets: list[Bucket] = []
     second, third = Item(log, "second"), Item(log, "third")
 
     def then() -> None:
         buckets[0].pop(third)
-        deadlines.add(0, Item(log, "at once"))
-        deadlines.add(1, Item(log, "later"))
+        wheel.add(0, Item(log, "at once"))
+        wheel.add(1, Item(log, "later"))
 
     first = Item(log, "first", then)
-    buckets.append(deadlines.add(1, first))
-    assert deadlines.add(1, second) is buckets[0]
-    assert deadlines.add(1, third) is buckets[0]
+    buckets.append(wheel.add(1, first))
+    assert wheel.add(1, second) is buckets[0]
+    assert wheel.add(1, third) is buckets[0]
     await asyncio.sleep(1.5)
     # Who was due in the same tick hears of it still: taking back counts from the next tick on.
     assert [name for name, _ in log] == ["first", "second", "third", "at once"]
@@ -141,25 +141,25 @@ async def test_expiring_item_may_add_and_take_back_deadlines() -> None:
 
 
 async def test_failing_item_does_not_keep_the_others_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
+    wheel, log = TimerWheel(VirtualClock()), []
 
     def fail() -> None:
         raise ValueError("no")
 
-    deadlines.add(1, Item(log, "failing", fail))
-    deadlines.add(1, Item(log, "same tick"))
-    deadlines.add(2, Item(log, "next"))
+    wheel.add(1, Item(log, "failing", fail))
+    wheel.add(1, Item(log, "same tick"))
+    wheel.add(2, Item(log, "next"))
     await asyncio.sleep(3)
     assert [name for name, _ in log] == ["failing", "same tick", "next"]
-    assert caplog.records[0].getMessage().startswith("deadline of <")
+    assert caplog.records[0].getMessage().startswith("the end of the wait of <")
 
 
 async def test_closed_deadlines_never_come_and_new_ones_work() -> None:
-    deadlines, log = Deadlines(VirtualClock()), []
-    deadlines.add(1, Item(log, "before"))
-    deadlines.close()
-    deadlines.close()
-    deadlines.add(2, Item(log, "after"))
+    wheel, log = TimerWheel(VirtualClock()), []
+    wheel.add(1, Item(log, "before"))
+    wheel.close()
+    wheel.close()
+    wheel.add(2, Item(log, "after"))
     await asyncio.sleep(3)
     assert [name for name, _ in log] == ["after"]
 
@@ -169,8 +169,8 @@ async def test_clock_that_fires_early_is_asked_again() -> None:
         def call_at(self, when, callback):
             return super().call_at(when - 0.1 if when - now() > 0.2 else when, callback)
 
-    deadlines, log = Deadlines(Hasty()), []
+    wheel, log = TimerWheel(Hasty()), []
     start = now()
-    deadlines.add(1, Item(log))
+    wheel.add(1, Item(log))
     await asyncio.sleep(2)
     assert 0 <= log[0][1] - start - 1 <= TICK
