@@ -63,7 +63,7 @@ NO_LIMIT = {
         "dead_letters.DeadLetterQueue": "add get list stats lineage export import_ select retry replay discard purge "
         "enforce_retention claim_due delivered failed release next_due",
         "dead_letters.Selection": "retry replay discard purge",
-        "outbox.Outbox": "count store put wait_room note_under_way has was_handled remember",
+        "outbox.Outbox": "count put wait_room note_under_way has was_handled remember",
     },
     "whoever iterates over what is still to come leaves when it likes": {"dead_letters.Subscription": "__anext__"},
     "it is what a process runs, and ends with the process": {"outbox.Outbox": "work"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ def answer_before_commit() -> None:
 
     async def later(store: SqlStore, writes: Sequence[Write]) -> list[bool]:
         async def commit() -> None:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.25)  # as long as any of them lives
             await write(store, writes)
 
         committing.add(asyncio.create_task(commit()))
@@ -91,18 +92,16 @@ def migrate_in_pieces() -> None:
 
 def store_after_answer() -> None:
     """An outbox that says a message is stored, and stores it a little later."""
-    store = Outbox.store
-    storing: set[asyncio.Task[object]] = set()
+    put = Outbox.put
 
-    async def later(outbox: Outbox, message: OutboxMessage, *, hold: bool = False) -> bool:
-        async def commit() -> None:
-            await asyncio.sleep(0.02)
-            await store(outbox, message, hold=hold)
+    def answered(outbox: Outbox, message: OutboxMessage, *, hold: bool = False) -> asyncio.Future[bool | None]:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.25, partial(put, outbox, message, hold=hold))  # as long as any of them lives
+        answer: asyncio.Future[bool | None] = loop.create_future()
+        answer.set_result(True)
+        return answer
 
-        storing.add(asyncio.create_task(commit()))
-        return True
-
-    Outbox.store = later  # type: ignore[method-assign]
+    Outbox.put = answered  # type: ignore[method-assign]
 
 
 def remove_before_sending() -> None:

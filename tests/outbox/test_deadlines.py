@@ -19,7 +19,6 @@ from stanchion.outbox import Outbox, OutboxMessage, _tables
 from stanchion.storage import SqliteDatabase
 from stanchion.timeouts import POLICY
 from tests.delivery.servers import Log, Recorder
-from tests.outbox.support import stored
 
 TICK = 1 / 128
 GOES_ON = "timeout: it is stored, and the outbox goes on with it"
@@ -107,13 +106,15 @@ async def test_durable_send_that_finds_no_room_in_time_is_rejected(new_node, url
 async def test_outbox_stores_what_waited_for_room(new_node, url, monkeypatch):
     gate = Gate(url)
     outbox = Outbox(gate.database, max_pending=1)
-    async with new_node(database=None, services=[outbox]):
+    async with new_node(database=None, dead_letters="memory:", services=[outbox, OutboxDelivery(outbox)]):
+        await st.start(Recorder, name="server")
         gate.stand_between(monkeypatch, "write")
         gate.open.clear()
-        storing = [asyncio.create_task(outbox.store(stored(number))) for number in range(3)]
+        sends = [asyncio.create_task(st.send_supervised("server", number, durable=True)) for number in range(3)]
         await asyncio.sleep(1)
         gate.open.set()
-        assert await asyncio.gather(*storing) == [True] * 3
+        assert all(await asyncio.gather(*sends))
+        await outbox.wait_empty()
 
 
 @pytest.mark.parametrize("ack", ["stored", "processed"])

@@ -209,7 +209,7 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for one more message: ``store`` would wait, and ``put`` is not to be called.
+        """Whether there is no room for one more message: ``put`` is not to be called before ``wait_room()`` returned.
 
         Raises:
             OutboxClosedError: the outbox is closed.
@@ -226,33 +226,18 @@ class Outbox:
         """
         await self._opened("send").wait_room()
 
-    async def store(self, message: OutboxMessage, *, hold: bool = False) -> bool:
-        """Store a message, which is sent from then on.
+    def put(self, message: OutboxMessage, *, hold: bool = False) -> asyncio.Future[bool | None]:
+        """Begin to store a message, for which there is room; it is sent once it is committed.
 
         Args:
             message: The message.
             hold: True to have this very node send it, since somebody waits here for its end.
 
         Returns:
-            True when it is committed; False when its key is remembered as handled, so that it is not stored.
-
-        Raises:
-            StoreError: the database failed; the message is not stored. Only after ``StoreUncertainError`` it may be, and
-                is delivered then.
-            OutboxClosedError: the outbox is closed; the message is not stored.
-
-        Cancellation: a message that waits for its commit is stored all the same. Only while ``store`` waits for room,
-            with ``max_pending`` writes before it, does cancelling keep it out.
-        """
-        opened = self._opened("send")
-        if opened.full:
-            await opened.wait_room()
-        return bool(await opened.put(message, hold=hold))
-
-    def put(self, message: OutboxMessage, *, hold: bool = False) -> asyncio.Future[bool | None]:
-        """Begin to store a message, for which there is room, and return the future of what ``store`` returns, or raises.
-
-        Whoever waits no more sets None as its result, or cancels it: the message is stored all the same.
+            The future of its commit: True when it is committed; False when its key is remembered as handled, so that it
+            is not stored. It fails with StoreError when the database did and the message is not stored; only after
+            ``StoreUncertainError`` it may be, and is delivered then. Whoever waits no more sets None as its result, or
+            cancels it: the message is stored all the same.
 
         Raises:
             OutboxClosedError: the outbox is closed; the message is not stored.
