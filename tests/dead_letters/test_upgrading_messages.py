@@ -67,8 +67,9 @@ async def test_stored_message_is_redelivered_as_the_message_of_today(
     async with st.Node("shop", dead_letters=DeadLetterQueue(store), block_threshold=None) as node:
         await st.start(Inventory, name="inventory")
         assert await asyncio.wait_for(got, 10) == today
+        seen = node.dead_letters.changes
         while (await node.dead_letters.get(id)).state != "delivered":
-            await node.dead_letters.wait_changed(node.dead_letters.changes)
+            seen = await node.dead_letters.wait_changed(seen)
 
 
 async def test_message_of_a_later_release_is_kept_for_that_release(store: Store) -> None:
