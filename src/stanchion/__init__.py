@@ -19,6 +19,8 @@ The way of a message through the package, from top to bottom:
     dead_letters/    where the undeliverable rests: the queue, its stores
     outbox/          what was promised to be delivered: durable messages, in a database until that is done
     delivery/        getting it there: supervised send, broadcast, redelivery
+    router/          who else hears it: signals, patterns, subscriptions
+    scheduler/       when: once, at intervals, by the calendar
     _node.py         the node that users make: the kernel's, with a database, dead letters and an outbox
     testing/         the test kit: virtual time, seeded orders, probes, faults
     cli/             the command line
@@ -130,6 +132,8 @@ if TYPE_CHECKING:
     from stanchion.messages import Call, Message
     from stanchion.monitors import TrackedMonitors, monitor_group, monitoring
     from stanchion.outbox import Outbox
+    from stanchion.router import Signal, SignalRouter
+    from stanchion.scheduler import SchedulerManager
     from stanchion.state_machine import StateMachine
 
 __version__ = "0.1.0"
@@ -176,9 +180,12 @@ __all__ = [
     "Registry",
     "Reject",
     "Reply",
+    "SchedulerManager",
     "Seconds",
     "Sender",
     "Service",
+    "Signal",
+    "SignalRouter",
     "StanchionError",
     "StateHolder",
     "StateMachine",
@@ -243,6 +250,9 @@ _LAZY = {
     "DeadLetterQueue": "stanchion.dead_letters",
     "Message": "stanchion.messages",
     "Outbox": "stanchion.outbox",
+    "SchedulerManager": "stanchion.scheduler",
+    "Signal": "stanchion.router",
+    "SignalRouter": "stanchion.router",
     "StateMachine": "stanchion.state_machine",
     "TrackedMonitors": "stanchion.monitors",
     "monitor_group": "stanchion.monitors",

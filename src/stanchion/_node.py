@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stanchion import kernel
 from stanchion._validate import Seconds, cut, seconds, seconds_or_none
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetterQueue
     from stanchion.monitors import LeakChecker, MonitorManager, NodeAudit
     from stanchion.outbox import Outbox
+    from stanchion.router import SignalRouter
+    from stanchion.scheduler import SchedulerManager
     from stanchion.storage import Database
+
+_S = TypeVar("_S")
 
 
 class Node(kernel.Node):
@@ -179,15 +183,7 @@ class Node(kernel.Node):
         """
         from stanchion.dead_letters import DeadLetterQueue
 
-        queue = self.service(DeadLetterQueue)
-        if queue is None:
-            raise InvalidOptionError(
-                "Node.dead_letters",
-                expected="a node with a dead-letter queue",
-                got=repr(self),
-                fix="make it with Node(dead_letters='sqlite:///letters.db').",
-            )
-        return queue
+        return self._part("dead_letters", DeadLetterQueue, "a dead-letter queue", "dead_letters='sqlite:///letters.db'")
 
     @property
     def outbox(self) -> Outbox:
@@ -198,15 +194,45 @@ class Node(kernel.Node):
         """
         from stanchion.outbox import Outbox
 
-        outbox = self.service(Outbox)
-        if outbox is None:
+        return self._part("outbox", Outbox, "an outbox", "database='sqlite:///app.db'")
+
+    @property
+    def router(self) -> SignalRouter:
+        """The signal router.
+
+        Raises:
+            InvalidOptionError: the node has none.
+        """
+        from stanchion.router import SignalRouter
+
+        return self._part("router", SignalRouter, "a signal router", "services=[st.SignalRouter()]")
+
+    @property
+    def scheduler(self) -> SchedulerManager:
+        """The scheduler.
+
+        Raises:
+            InvalidOptionError: the node has none.
+        """
+        from stanchion.scheduler import SchedulerManager
+
+        return self._part("scheduler", SchedulerManager, "a scheduler", "services=[st.SchedulerManager()]")
+
+    def _part(self, name: str, kind: type[_S], what: str, option: str) -> _S:
+        """Return the service of a kind.
+
+        Raises:
+            InvalidOptionError: the node has none.
+        """
+        service = self.service(kind)
+        if service is None:
             raise InvalidOptionError(
-                "Node.outbox",
-                expected="a node with an outbox",
+                f"Node.{name}",
+                expected=f"a node with {what}",
                 got=repr(self),
-                fix="make it with Node(database='sqlite:///app.db').",
+                fix=f"make it with Node({option}).",
             )
-        return outbox
+        return service
 
 
 def _kept(

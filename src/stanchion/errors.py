@@ -3,6 +3,8 @@
 
     StanchionError
     ├── InvalidOptionError (also ValueError)   an argument or option is wrong
+    │   ├── PatternError                       a pattern of signals, or a signal's type, is malformed
+    │   ├── CronError                          a cron line is
     │   └── ConfigError                        what is configured, by a file or the environment, is wrong
     │       ├── ApplicationConfigError         the configuration of an application is
     │       └── TimeoutsConfigError            the configuration of a timeout policy is
@@ -46,12 +48,22 @@
     │   ├── BulkError                          a verb on many letters stopped on the way
     │   └── LetterFileError                    a file of exported letters cannot be read or written
     ├── OutboxClosedError                      the outbox is not open
+    ├── RouterError
+    │   ├── RouterClosedError                  the router is not open
+    │   ├── MiddlewareError                    a hook of the router raised; the signal went to nobody
+    │   ├── SignalSizeError (also ValueError)  a signal carries more than the router takes
+    │   └── SubscriptionNotFoundError (also LookupError) no durable subscription has this name
+    ├── SchedulerError
+    │   ├── SchedulerClosedError               the scheduler is not open
+    │   ├── ScheduleNotFoundError (also LookupError) no schedule has this id
+    │   └── ScheduleIdTakenError               another schedule has this id
     └── StoreError                             a database, or another store, failed
         ├── StoreCorruptError                  the file is no database, or is damaged
         ├── StoreSchemaError                   the schema is newer than this version knows
         ├── StoreFullError                     no room left
         ├── StoreReadOnlyError                 the store cannot be written
         ├── StoreRejectedError                 the store works, and cannot keep this one thing
+        ├── LeaseLostError                     another node has taken over what this one held
         └── StoreUncertainError                it broke during the commit: stored or not, nobody knows
 
 ``ProcessExit`` is not in the tree: it is a signal, derives from BaseException, and is never swallowed.
@@ -87,6 +99,7 @@ __all__ = [
     "ChildStateError",
     "CircuitOpenError",
     "ConfigError",
+    "CronError",
     "DeadLetterError",
     "DeadLetterNotFoundError",
     "DeadLetterStateError",
@@ -95,16 +108,26 @@ __all__ = [
     "DeliveryError",
     "InvalidOptionError",
     "KeyTakenError",
+    "LeaseLostError",
     "LetterFileError",
     "MaxChildrenError",
     "MessageDecodeError",
     "MessageEncodeError",
+    "MiddlewareError",
     "NameTakenError",
     "NoNodeError",
     "NodeStateError",
     "NotInProcessError",
     "OutboxClosedError",
+    "PatternError",
     "ReceiveError",
+    "RouterClosedError",
+    "RouterError",
+    "ScheduleIdTakenError",
+    "ScheduleNotFoundError",
+    "SchedulerClosedError",
+    "SchedulerError",
+    "SignalSizeError",
     "StanchionError",
     "StartError",
     "StopExitError",
@@ -116,6 +139,7 @@ __all__ = [
     "StoreRejectedError",
     "StoreSchemaError",
     "StoreUncertainError",
+    "SubscriptionNotFoundError",
     "TaskError",
     "TaskExitError",
     "TaskOwnerError",
@@ -150,6 +174,49 @@ class InvalidOptionError(StanchionError, ValueError):
         self.expected = expected
         self.got = got
         self.fix = fix
+
+
+class PatternError(InvalidOptionError):
+    """A pattern of signals, or the type of one, is malformed.
+
+    Attributes:
+        pattern: The text.
+        position: Which character is wrong, from 0; its length where something is missing at its end.
+    """
+
+    def __init__(
+        self, subject: str, pattern: str, position: int, *, expected: str, got: str, fix: str | None = None
+    ) -> None:
+        super().__init__(subject, expected=f"{expected} at position {position} of {pattern!r}", got=got, fix=fix)
+        self.pattern = pattern
+        self.position = position
+
+
+class CronError(InvalidOptionError):
+    """A cron line is malformed.
+
+    Attributes:
+        line: The line.
+        field: Which of its fields is wrong, ``"day of month"`` say; None where it is the whole line.
+        position: Where that field begins, or the part of it that is wrong, from 0.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        line: str,
+        *,
+        field: str | None,
+        position: int,
+        expected: str,
+        got: str,
+        fix: str | None = None,
+    ) -> None:
+        where = f"position {position} of {line!r}" + (f", its {field}" if field is not None else "")
+        super().__init__(subject, expected=f"{expected} at {where}", got=got, fix=fix)
+        self.line = line
+        self.field = field
+        self.position = position
 
 
 class ConfigError(InvalidOptionError):
@@ -1074,8 +1141,138 @@ class OutboxClosedError(StanchionError):
         self.operation = operation
 
 
+# --- signals and schedules -----------------------------------------------------------------------
+
+
+class RouterError(StanchionError):
+    """The base of the errors of the signal router."""
+
+
+class RouterClosedError(RouterError):
+    """The router is not open: not yet, or no longer.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation}: expected an open router, got a closed one",
+                "make the node with Node(services=[router]), and use it while that runs.",
+            )
+        )
+        self.operation = operation
+
+
+class MiddlewareError(RouterError):
+    """A hook that runs before signals are routed raised, which is the ``__cause__``; the signal went to nobody.
+
+    Attributes:
+        hook: The hook, as text.
+        signal_id: The id of the signal.
+        signal_type: Its type.
+    """
+
+    def __init__(self, hook: str, *, signal_id: str, signal_type: str, error: Exception) -> None:
+        super().__init__(
+            f"signal {signal_id} of type {signal_type!r}: expected {hook} to return a signal or None, "
+            f"got {type(error).__name__}: {error}; it went to nobody"
+        )
+        self.hook = hook
+        self.signal_id = signal_id
+        self.signal_type = signal_type
+
+
+class SignalSizeError(RouterError, ValueError):
+    """A signal carries more than the router takes; it went to nobody.
+
+    Attributes:
+        signal_id: The id of the signal.
+        signal_type: Its type.
+        size: The size of its data, in bytes.
+        limit: The largest size that is taken, in bytes.
+    """
+
+    def __init__(self, signal_id: str, *, signal_type: str, size: int, limit: int) -> None:
+        super().__init__(
+            _with_fix(
+                f"signal {signal_id} of type {signal_type!r}: expected at most {limit} bytes of data, got {size}",
+                "keep the data elsewhere and send where it is, or make the router with a larger max_size=.",
+            )
+        )
+        self.signal_id = signal_id
+        self.signal_type = signal_type
+        self.size = size
+        self.limit = limit
+
+
+class SubscriptionNotFoundError(RouterError, LookupError):
+    """No durable subscription has this name.
+
+    Attributes:
+        name: The name that was asked for.
+    """
+
+    def __init__(self, name: str, *, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"durable subscription {name!r}: expected one that is stored, got none", fix))
+        self.name = name
+
+
+class SchedulerError(StanchionError):
+    """The base of the errors of the scheduler."""
+
+
+class SchedulerClosedError(SchedulerError):
+    """The scheduler is not open: not yet, or no longer.
+
+    Attributes:
+        operation: What was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"{operation}: expected an open scheduler, got a closed one",
+                "make the node with Node(services=[scheduler]), and use it while that runs.",
+            )
+        )
+        self.operation = operation
+
+
+class ScheduleNotFoundError(SchedulerError, LookupError):
+    """No schedule has this id: it never had, or it is over, or was cancelled.
+
+    Attributes:
+        id: The id that was asked for.
+    """
+
+    def __init__(self, id: str, *, operation: str, fix: str | None = None) -> None:
+        super().__init__(_with_fix(f"{operation} of schedule {id!r}: expected one that is there, got none", fix))
+        self.id = id
+
+
+class ScheduleIdTakenError(SchedulerError):
+    """Another schedule has this id; nothing was added.
+
+    Attributes:
+        id: The id.
+        holder: The schedule that has it, as text.
+    """
+
+    def __init__(self, id: str, *, holder: str) -> None:
+        super().__init__(
+            _with_fix(
+                f"schedule {id!r}: expected a free id, got one held by {holder}",
+                "choose another id, cancel that schedule first, or change it with reschedule().",
+            )
+        )
+        self.id = id
+        self.holder = holder
+
+
 class StoreError(StanchionError):
-    """A store failed, of dead letters or of messages to be sent; what was to be written is not stored.
+    """A store failed, of letters, messages, signals or schedules; what was to be written is not stored.
 
     Only ``StoreUncertainError`` cannot tell.
 
@@ -1106,6 +1303,20 @@ class StoreReadOnlyError(StoreError):
 
 class StoreRejectedError(StoreError):
     """The store works, and cannot keep this one thing: it is too large, or its id is taken."""
+
+
+class LeaseLostError(StoreError):
+    """Another node has taken over what this one held; nothing was written.
+
+    Attributes:
+        lease: What was held.
+        owner: Who held it, as text.
+    """
+
+    def __init__(self, store: str, *, lease: str, owner: str) -> None:
+        super().__init__(store, expected=f"the lease {lease!r} to be held by {owner}", got="one that is lost")
+        self.lease = lease
+        self.owner = owner
 
 
 class StoreUncertainError(StoreError):

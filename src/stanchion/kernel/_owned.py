@@ -20,7 +20,7 @@ class Possession(NamedTuple):
 
     Attributes:
         kind: What it is: ``"monitor"``, ``"link"``, ``"timer"``, ``"name"`` (a via address), ``"key"``, ``"membership"``,
-            ``"subscription"``, ``"reply"``, ``"task"`` or ``"stream"``.
+            ``"subscription"``, ``"schedule"``, ``"reply"``, ``"task"`` or ``"stream"``.
         text: Which one, for people.
         made_at: The file and line where it was made; None where nobody took note.
         age: Seconds since it was made; None where nobody took note.

@@ -98,6 +98,11 @@ class Outbox:
         self._open: Session | None = None  # set while it is open
         self._node: Node  # set by the first open()
 
+    @property
+    def database(self) -> Database:
+        """Where it keeps them; other services of the node keep theirs there, too."""
+        return self._database
+
     # --- opening and closing ---------------------------------------------------------------------
 
     async def open(self, node: Node) -> None:

@@ -296,5 +296,83 @@ LETTERS_GROWTH: Final = Event(
     {"store": "the store, as text"},
 )
 
+LEASE_LOST: Final = Event(
+    ("stanchion", "lease", "lost"),
+    "Another node has taken over what this one held, for this one gave no sign of life for too long.",
+    {"held": "seconds that it was held"},
+    {"node": "name of the node", "lease": "what was held", "owner": "who held it"},
+)
+
+_SIGNAL: Final = {"node": "name of the node", "type": "the type of the signal", "signal_id": "its id"}
+_SUBSCRIBER: Final = {
+    "pattern": "the pattern of the subscription",
+    "subscriber": "the process, callback or stream, or the name of a durable subscription",
+}
+
+SIGNAL_ROUTED: Final = Event(
+    ("stanchion", "router", "routed"),
+    "A signal was published.",
+    {
+        "matched": "how many subscriptions it matched",
+        "seconds": "how long it took to find them",
+    },
+    _SIGNAL,
+)
+SIGNAL_DELIVERED: Final = Event(
+    ("stanchion", "router", "delivered"),
+    "A subscriber has handled a signal.",
+    {"buffered": "seconds from its publication until it left the buffer", "seconds": "seconds until it was handled"},
+    {**_SIGNAL, **_SUBSCRIBER},
+)
+SIGNAL_DROPPED: Final = Event(
+    ("stanchion", "router", "dropped"),
+    "A signal did not come to a subscriber, or had none.",
+    {"count": "1"},
+    {
+        **_SIGNAL,
+        "pattern": "the pattern of the subscription; None where there was none",
+        "subscriber": "whose it is; None where there was none",
+        "reason": "no_subscriber, filtered (by a hook), reject, drop_newest, drop_oldest, timeout, filter_failed, failed, "
+        "refused, exited, unsubscribed or stopped",
+    },
+)
+SUBSCRIBER_SLOW: Final = Event(
+    ("stanchion", "router", "slow"),
+    "The buffer of a subscription has filled to its threshold; told again after it was half as full.",
+    {"buffered": "how many signals wait in it", "buffer": "how many it takes"},
+    {"node": "name of the node", **_SUBSCRIBER},
+)
+
+_SCHEDULE: Final = {"node": "name of the node", "schedule": "its id", "due": "the due time, in Unix seconds"}
+
+SCHEDULE_STARTED: Final = Event(
+    ("stanchion", "schedule", "started"),
+    "A run of a schedule began.",
+    {"lateness": "seconds since the due time"},
+    _SCHEDULE,
+)
+SCHEDULE_STOPPED: Final = Event(
+    ("stanchion", "schedule", "stopped"),
+    "A run of a schedule ended.",
+    {"elapsed": "seconds from its beginning"},
+    {**_SCHEDULE, "outcome": "confirmed, rejected, unknown, failed or cancelled", "reason": "why, as text; or None"},
+)
+SCHEDULE_MISSED: Final = Event(
+    ("stanchion", "schedule", "missed"),
+    "A schedule was not run at a due time, and will not be for it.",
+    {"count": "1, or how many of a long row, of which this is the first", "lateness": "seconds since the due time"},
+    {
+        **_SCHEDULE,
+        "reason": "late, coalesced, overrun, paused or cancelled",
+        "last": "the due time of the last of them",
+    },
+)
+CLOCK_JUMPED: Final = Event(
+    ("stanchion", "scheduler", "clock_jumped"),
+    "The machine's clock was set, or the machine was asleep: schedules by the wall clock are looked at anew.",
+    {"seconds": "how far it went, less than 0 for back"},
+    {"node": "name of the node"},
+)
+
 EVENTS: Final[tuple[Event, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """Every event, in the order of this file."""

@@ -69,3 +69,8 @@ class _Send(Operation):
 # All attempts of a supervised send, and the waits before and between them.
 SEND: Final = _Send("stanchion.send", 30.0)
 DRAIN: Final = Operation("stanchion.drain")
+# Room in the buffers of those subscribers that have publishers wait.
+PUBLISH: Final = Operation("stanchion.publish")
+SIGNAL_CALLBACK: Final = Operation("stanchion.signal_callback", 30.0)
+# A function that a schedule runs.
+SCHEDULED_TASK: Final = Operation("stanchion.scheduled_task", 300.0)
