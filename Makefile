@@ -9,7 +9,7 @@ CODE   := $(wildcard src tests examples bench docs)
 
 # These must be covered to the last line and branch.
 COVERED := timeouts kernel server state_machine registry supervisor monitors application storage breakers \
-  dead_letters outbox delivery testing
+  dead_letters outbox delivery router scheduler testing
 comma   := ,
 space   := $(subst ,, )
 
@@ -68,7 +68,7 @@ bench-profile: $(DEV) ## Show where the time of a call goes
 	@$(BIN)/python -m bench.profile $(ARGS)
 
 docs: $(DEV) $(DOCS) ## Build the documentation into site/
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'docs: site/index.html'
 
 build: $(DEV) ## Build the wheel and the sdist into dist/

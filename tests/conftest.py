@@ -127,6 +127,8 @@ def _blockbuster() -> BlockBuster:
         function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
         # Alembic has a thread, and in it a loop that nobody else waits for.
         function.can_block_in("stanchion/storage/_schema.py", {"upgrade", "known_revisions"})
+        # The file of a time zone is read once, as a module is; who names an unknown one is told of the nearest.
+        function.can_block_in("stanchion/scheduler/_zones.py", {"named", "_fix"})
         # Coverage has a lock around its own tables, which the tracers of other threads take too.
         function.can_block_in("coverage/collector.py", "lock_data")
     return blockbuster

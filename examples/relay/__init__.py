@@ -7,9 +7,11 @@ The way of an event, from top to bottom:
     ingress.py       owns the HTTP server;  hooks.py answers its requests;  signature.py checks them
     feed.py          the other way in: a JSONL file or standard input
     event.py         what an event is, and what of it is stored
-    routing.py       which subscribers want it
-    acceptance.py    stores it in the outbox, once for each of them: this is what a 202 means
-    subscriber.py    gets it from there, and POSTs one event at a time to its URL;  http_client.py has the connections
+    acceptance.py    publishes it, which commits it to the router's journal: this is what a 202 means
+    routing.py       what events are called, and the patterns by which subscribers want them
+    routes.py        subscribes them by these, durably
+    subscriber.py    gets it from the router, and POSTs one event at a time to its URL;  http_client.py has the connections
+    nightly.py       sends dead letters again that wait for a person, by a persistent schedule
     relay.py         the supervision tree of all that
 
 Run it with ``python -m examples.relay --config relay.toml``, and see it at work with ``python -m examples.relay.demo``.

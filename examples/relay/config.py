@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from examples.relay.routing import Pattern, parse_pattern
+from examples.relay.routing import WantError, check_want, wants
 from examples.relay.toml_table import ConfigError, Table
+from stanchion.errors import CronError, InvalidOptionError
+from stanchion.scheduler import Cron
 
 IN_FLIGHT: Final = 8
-"""Events of one subscriber that are being sent, or wait for a retry, at once; others wait in the outbox."""
+"""Dead letters of one subscriber that are being sent again at once; events are sent one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class SubscriberConfig:
 
     name: str
     url: str
-    events: tuple[Pattern, ...]
+    events: tuple[str, ...]
     secret: bytes | None = field(default=None, repr=False)
     timeout: float = 10.0
     retries: int = 5
@@ -42,12 +44,12 @@ class SubscriberConfig:
 
     @property
     def ack_timeout(self) -> float:
-        """How long one attempt may take: its own POST, and those before it, from the outbox and of dead letters."""
-        return self.timeout * 2 * IN_FLIGHT
+        """How long one attempt may take: its own POST, and those of dead letters that came before it."""
+        return self.timeout * 2 * (IN_FLIGHT + 1)
 
     def wants(self, event_type: str) -> bool:
         """Return whether an event of this type goes to this subscriber."""
-        return any(pattern.matches(event_type) for pattern in self.events)
+        return wants(self.events, event_type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,14 @@ class RedeliveryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NightlyConfig:
+    """When dead letters that wait for a person are sent again all the same; no ``cron`` is never."""
+
+    cron: str | None = "0 3 * * *"
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RelayConfig:
     """Everything."""
 
@@ -68,12 +78,14 @@ class RelayConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     database: str = "sqlite:///relay.db"
+    keep: float = 86_400.0
     max_body: int = 1_048_576
     max_requests: int = 100
     read_timeout: float = 10.0
     max_restarts: int = 10
     max_seconds: float = 60.0
     redelivery: RedeliveryConfig = RedeliveryConfig()
+    nightly: NightlyConfig = NightlyConfig()
 
     def matching(self, event_type: str) -> list[SubscriberConfig]:
         """Return who gets an event of this type."""
@@ -105,7 +117,10 @@ def parse(values: Mapping[str, object], environ: Mapping[str, str]) -> RelayConf
     sources = [_source(name, table, environ) for name, table in root.tables("sources", "github").items()]
     subscribers = [_subscriber(name, table, environ) for name, table in root.tables("subscribers", "audit").items()]
     config = RelayConfig(
-        sources=tuple(sources), subscribers=tuple(subscribers), redelivery=_redelivery(root.table("redelivery"))
+        sources=tuple(sources),
+        subscribers=tuple(subscribers),
+        redelivery=_redelivery(root.table("redelivery")),
+        nightly=_nightly(root.table("nightly")),
     )
     config = _relay(root.table("relay"), config)
     root.end()
@@ -119,6 +134,7 @@ def _relay(table: Table, default: RelayConfig) -> RelayConfig:
         host=host,
         port=port,
         database=table.text("database", default.database),
+        keep=table.seconds("keep", default.keep),
         max_body=table.whole("max_body", default.max_body, at_least=1),
         max_requests=table.whole("max_requests", default.max_requests, at_least=1),
         read_timeout=table.seconds("read_timeout", default.read_timeout),
@@ -138,6 +154,20 @@ def _redelivery(table: Table) -> RedeliveryConfig:
     )
     table.end()
     return config
+
+
+def _nightly(table: Table) -> NightlyConfig:
+    default = NightlyConfig()
+    cron, zone = table.text("cron", default.cron), table.text("zone", default.zone)
+    table.end()
+    if cron == "never":
+        return NightlyConfig(cron=None, zone=zone)
+    try:
+        Cron(cron, zone)
+    except InvalidOptionError as error:
+        key = "cron" if isinstance(error, CronError) else "zone"
+        raise ConfigError(table.path(key), expected=error.expected, got=error.got, fix=error.fix) from None
+    return NightlyConfig(cron=cron, zone=zone)
 
 
 def _source(name: str, table: Table, environ: Mapping[str, str]) -> SourceConfig:
@@ -183,17 +213,13 @@ def _url(table: Table) -> str:
     raise ConfigError(table.path("url"), expected="an http:// or https:// URL", got=repr(url))
 
 
-def _patterns(table: Table) -> tuple[Pattern, ...]:
-    patterns: list[Pattern] = []
+def _patterns(table: Table) -> tuple[str, ...]:
+    patterns: list[str] = []
     for text in table.texts("events"):
-        pattern = parse_pattern(text)
-        if pattern is None:
-            raise ConfigError(
-                table.path("events"),
-                expected="patterns such as 'push', 'issues.opened', 'issues.*', '*.deleted' or '*'",
-                got=repr(text),
-            )
-        patterns.append(pattern)
+        try:
+            patterns.append(check_want(text))
+        except WantError as error:
+            raise ConfigError(table.path("events"), expected=error.expected, got=repr(text), fix=error.fix) from None
     return tuple(patterns)
 
 

@@ -55,7 +55,7 @@ class Feed:
         try:
             async for number, line in read_lines(self._path, self._relay.config.max_body):
                 await self._take(number, line)
-            await self._relay.node.outbox.wait_empty()
+            await self._relay.wait_handed_over()
         except Exception as error:  # noqa: BLE001 - whatever it is, a relay without a door has nothing to do
             reason = error
         await st.stop(TOP, reason, timeout=None)
@@ -69,7 +69,7 @@ class Feed:
             _log.warning("%s:%d: skipped: %s", self._path, number, event)
             return
         subscribers = self._relay.config.matching(event.type)
-        while (problem := await accept(event, subscribers)) is not None:
+        while (problem := await accept(self._relay.router, event, subscribers)) is not None:
             _log.warning("%s:%d: not accepted yet: %s", self._path, number, problem)
             await asyncio.sleep(_PAUSE)
         self.accepted += 1

@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
+import stanchion as st
 from examples.relay.acceptance import accept
 from examples.relay.config import RelayConfig, SourceConfig
 from examples.relay.event import Event
@@ -37,11 +38,13 @@ class Hooks:
 
     Args:
         config: Sources, subscribers and limits.
+        router: Where events go.
         health: What ``GET /health`` tells.
     """
 
-    def __init__(self, config: RelayConfig, health: Health) -> None:
+    def __init__(self, config: RelayConfig, router: st.SignalRouter, health: Health) -> None:
         self._config = config
+        self._router = router
         self._health = health
         self._sources = {source.name: source for source in config.sources}
         self._at_once = 0
@@ -74,7 +77,7 @@ class Hooks:
         _check_signature(source, request, body)
         event = _event(source, request, body)
         subscribers = self._config.matching(event.type)
-        problem = await accept(event, subscribers)
+        problem = await accept(self._router, event, subscribers)
         if problem is not None:
             raise Refused(503, f"not accepted, send it again: {problem}", _RETRY_AFTER)
         answer = {"id": event.id, "event": event.type, "subscribers": len(subscribers)}

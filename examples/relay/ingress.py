@@ -23,11 +23,11 @@ class Ingress(st.GenServer):
     The listening socket is not its own: while a crashed ingress is replaced, new connections wait in it.
     """
 
-    async def init(self, config: RelayConfig, listener: socket.socket, health: Health) -> None:
+    async def init(self, config: RelayConfig, router: st.SignalRouter, listener: socket.socket, health: Health) -> None:
         """Start the server."""
         st.trap_exit()
-        runner = web.AppRunner(Hooks(config, health).application(), access_log=None, shutdown_timeout=_GRACE)
-        self._runner = runner
+        hooks = Hooks(config, router, health)
+        runner = self._runner = web.AppRunner(hooks.application(), access_log=None, shutdown_timeout=_GRACE)
         # A server that is killed runs no terminate. Its closer is linked with it, and hears of every end.
         st.spawn_link(_close_after, runner)
         await runner.setup()

@@ -1,41 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""Which subscribers want an event: by its name and, where it has one, its action."""
+"""What events are called, and how a subscriber says which of them it wants: by patterns of the signal router."""
 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
+
+from stanchion.errors import PatternError
+from stanchion.router import pattern_matches
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class Pattern(NamedTuple):
-    """What a subscriber wants to hear of.
-
-    ``issues.opened`` is one action of one event. ``issues.*`` or ``issues`` is every action, and the event without
-    one. ``*.deleted`` is one action of any event. ``*`` is everything.
+class WantError(ValueError):
+    """A pattern is none, or one that no event can match.
 
     Attributes:
-        event: The event's name, or ``*``.
-        action: The action, or ``*``.
+        expected: What it should be.
+        fix: What to write instead; None where nobody knows.
     """
 
-    event: str
-    action: str
-
-    def matches(self, event_type: str) -> bool:
-        """Return whether an event of this type, ``event`` or ``event.action``, is wanted."""
-        event, _, action = event_type.partition(".")
-        return self.event in ("*", event) and self.action in ("*", action)
-
-
-def parse_pattern(text: str) -> Pattern | None:
-    """Return the pattern that a text means, None when it means none."""
-    event, dot, action = text.partition(".")
-    parts = (event, action) if dot else (event,)
-    if all(part == "*" or _WORD.fullmatch(part) for part in parts):
-        return Pattern(event, action or "*")
-    return None
+    def __init__(self, expected: str, fix: str | None = None) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.fix = fix
 
 
 def event_type(event: str, payload: dict[str, object]) -> str | None:
@@ -44,3 +33,33 @@ def event_type(event: str, payload: dict[str, object]) -> str | None:
         return None
     action = payload.get("action")
     return f"{event}.{action}" if isinstance(action, str) and _WORD.fullmatch(action) else event
+
+
+def check_want(text: str) -> str:
+    """Return a pattern if it is one of the router's that events can match.
+
+    ``issues.opened`` is one action of one event, ``issues.*`` each of its actions, ``issues.**`` these and the event
+    without an action, ``*.deleted`` one action of any event, and ``**`` everything. A word alone would be an event
+    without an action, which is hardly ever what is meant, and is refused.
+
+    Raises:
+        WantError: it is none.
+    """
+    try:
+        pattern_matches(text, "event.action")
+    except PatternError as error:
+        raise WantError(error.expected, error.fix) from None
+    segments = text.split(".")
+    if len(segments) == 1 and text != "**":
+        whole = "**" if text == "*" else f"{text}.**"
+        raise WantError(
+            "an event and an action, as 'issues.opened', or '**'", f"write '{whole}', with whatever action."
+        )
+    if sum(segment != "**" for segment in segments) > 2:
+        raise WantError("an event and an action at most, as 'issues.opened'")
+    return text
+
+
+def wants(patterns: Iterable[str], type_: str) -> bool:
+    """Return whether one of these patterns matches an event of this type; the relay leaves that to its router."""
+    return any(pattern_matches(pattern, type_) for pattern in patterns)

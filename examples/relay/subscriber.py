@@ -20,7 +20,7 @@ _PASSING: Final = (408, 425, 429)
 class Subscriber(st.GenServer):
     """Delivers what it is sent, and says of each event whether it arrived.
 
-    It knows no retries: those are its sender's, which may be an outbox or the redelivery of a dead letter.
+    It knows no retries: those are its sender's, which is the router, or the redelivery of a dead letter.
     """
 
     def init(self, config: SubscriberConfig, http: HttpClient) -> None:
@@ -30,11 +30,11 @@ class Subscriber(st.GenServer):
 
     async def handle_cast(self, message: object, /) -> object:
         """POST an event. What is not confirmed with a 2xx is refused; a 4xx for good."""
-        if not isinstance(message, Event):
+        event, config = Event.of(message), self._config
+        if event is None:
             return st.UNHANDLED
-        config = self._config
         try:
-            status = await self._http.post(config.url, message.body, self._headers(message), config.timeout)
+            status = await self._http.post(config.url, event.body, self._headers(event), config.timeout)
         except TimeoutError:
             # It may have arrived all the same; X-Relay-Id tells the subscriber when it comes again.
             return st.Reject(f"{config.url}: no answer within {config.timeout:g} s", handled=True)

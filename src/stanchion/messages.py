@@ -10,7 +10,7 @@ name ever reads it: no module is imported because stored data asks for it, and n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast, dataclass_transform
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -26,6 +26,12 @@ _C = TypeVar("_C", bound=type[object])
 Upgrade = Callable[[dict[str, object], int], dict[str, object]]
 """``upgrade(data, version)`` returns what the fields stored as ``version`` are called and hold today."""
 
+ToData = Callable[[Any], dict[str, object]]
+"""``to_data(message)`` returns what is stored of it, by name: plain data, and registered messages among it."""
+
+FromData = Callable[[dict[str, object]], object]
+"""``from_data(data)`` returns the message that ``to_data`` made ``data`` of."""
+
 DATA_TYPE: Final = "data"
 """The stored type name of plain data; no class can take it."""
 
@@ -38,18 +44,33 @@ class Registration(NamedTuple):
         type: The stored type name.
         version: The version that is written today.
         upgrade: The rule for older versions; None leaves them as they are.
+        from_data: What makes the message; None where its annotations say how.
     """
 
     cls: type[object]
     type: str
     version: int
     upgrade: Upgrade | None
+    from_data: FromData | None = None
+
+
+class Conversion(NamedTuple):
+    """How instances of a class become data and come back, where its annotations do not say it.
+
+    Attributes:
+        to_data: Returns what is stored of one.
+        from_data: Returns one again.
+    """
+
+    to_data: ToData
+    from_data: FromData
 
 
 # A type name belongs to the newest definition of its class for as long as the interpreter runs. Instances of
 # an older definition (a reloaded module, a function that ran twice) keep their name as long as they live.
 _readers: Final[dict[str, Registration]] = {}
 _written: Final[WeakKeyDictionary[type[object], tuple[str, int]]] = WeakKeyDictionary()
+_converted: Final[WeakKeyDictionary[type[object], Conversion]] = WeakKeyDictionary()
 
 
 def reader_of(type_name: str) -> Registration | None:
@@ -62,7 +83,20 @@ def stored_as(cls: type[object]) -> tuple[str, int] | None:
     return _written.get(cls)
 
 
-def register_message(cls: _C, *, type: str | None = None, version: int = 1, upgrade: Upgrade | None = None) -> _C:
+def conversion_of(cls: type[object]) -> Conversion | None:
+    """Return how instances of ``cls`` become data, None where its annotations say it."""
+    return _converted.get(cls)
+
+
+def register_message(
+    cls: _C,
+    *,
+    type: str | None = None,
+    version: int = 1,
+    upgrade: Upgrade | None = None,
+    to_data: ToData | None = None,
+    from_data: FromData | None = None,
+) -> _C:
     """Make a class storable that does not derive from ``Message``.
 
     For dataclasses, attrs classes, msgspec Structs, enums and named tuples whose fields msgspec can read by
@@ -75,6 +109,9 @@ def register_message(cls: _C, *, type: str | None = None, version: int = 1, upgr
         version: The version that is written, from 1. Raise it whenever the meaning of the fields changes.
         upgrade: Called with the fields of a message that an older version stored, and with that version;
             returns the fields of today. None reads old fields as they are.
+        to_data: For a class whose annotations do not say what it holds: returns what is stored of a message, by name.
+            That can be what the annotations of a field cannot name: any plain data, and registered messages among it.
+        from_data: Makes the message again of what ``to_data`` returned. Give both or neither.
 
     Returns:
         The class itself.
@@ -89,12 +126,26 @@ def register_message(cls: _C, *, type: str | None = None, version: int = 1, upgr
         ...     number: int
         >>> register_message(Invoice, type="billing.invoice").__name__
         'Invoice'
+
+        A class that holds what annotations do not tell:
+
+        >>> class Parcel:
+        ...     def __init__(self, content):
+        ...         self.content = content
+        >>> register_message(
+        ...     Parcel,
+        ...     type="shop.parcel",
+        ...     to_data=lambda parcel: {"content": parcel.content},
+        ...     from_data=lambda data: Parcel(**data),
+        ... ).__name__
+        'Parcel'
     """
     name = f"{cls.__module__}.{cls.__qualname__}" if type is None else type
     subject = f"message class {cls.__qualname__}"
     if not isinstance(name, str) or not name or name == DATA_TYPE:
         raise InvalidOptionError(f"{subject}: type", expected=f"a name of your own (not {DATA_TYPE!r})", got=cut(name))
     version = whole_number(f"{subject}: version", version, at_least=1)
+    conversion = _conversion(subject, to_data, from_data)
     holder = _readers.get(name)
     if holder is not None and not _gives_way(holder.cls, cls):
         raise InvalidOptionError(
@@ -103,9 +154,24 @@ def register_message(cls: _C, *, type: str | None = None, version: int = 1, upgr
             got=f"{name!r}, which belongs to {holder.cls.__module__}.{holder.cls.__qualname__}",
             fix=f'give one of the two another name: class {cls.__name__}(..., type="...").',
         )
-    _readers[name] = Registration(cls, name, version, upgrade)
+    _readers[name] = Registration(cls, name, version, upgrade, from_data)
     _written[cls] = (name, version)
+    if conversion is None:
+        _converted.pop(cls, None)
+    else:
+        _converted[cls] = conversion
     return cls
+
+
+def _conversion(subject: str, to_data: ToData | None, from_data: FromData | None) -> Conversion | None:
+    """Return both functions, or None when there is neither."""
+    if to_data is None and from_data is None:
+        return None
+    for name, function, other in (("to_data", to_data, "from_data"), ("from_data", from_data, "to_data")):
+        if not callable(function):
+            fix = f"{other} alone is not enough: what is stored has to come back." if function is None else None
+            raise InvalidOptionError(f"{subject}: {name}", expected="a function", got=cut(function), fix=fix)
+    return Conversion(cast("ToData", to_data), cast("FromData", from_data))
 
 
 def _gives_way(old: type[object], new: type[object]) -> bool:

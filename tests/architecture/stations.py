@@ -20,6 +20,7 @@ ORDER = (
     "_toml",
     "_backoff",
     "_ids",
+    "_wildcards",
     "messages",
     "telemetry",
     "timeouts",
@@ -51,10 +52,10 @@ ORDER = (
 """A station may import those before it, and only those."""
 
 ONLY = {
-    "timeouts": {"errors", "_validate", "_public", "_toml", "telemetry"},
+    "timeouts": {"errors", "_validate", "_public", "_toml", "_wildcards", "telemetry"},
     "kernel": {"errors", "_validate", "_public", "telemetry", "timeouts"},
     "breakers": {"errors", "_validate", "_public", "_backoff", "telemetry", "kernel"},
-    "storage": {"errors", "_validate", "_public"},
+    "storage": {"errors", "_validate", "_public", "telemetry"},
     "dead_letters": {
         "errors",
         "_validate",

@@ -48,6 +48,8 @@ NO_LIMIT = {
         "outbox.Outbox": "open close",
         "delivery.OutboxDelivery": "open close",
         "delivery.Redelivery": "open close",
+        "router.SignalRouter": "open close",
+        "scheduler.SchedulerManager": "open close",
     },
     "its processes have its shutdown_timeout, and its services the limits above": {
         "kernel.Node": "__aenter__ __aexit__"
@@ -57,6 +59,7 @@ NO_LIMIT = {
         "storage.SqliteDatabase": "open close write read",
         "storage.PostgresDatabase": "open close write read",
         "storage.GroupCommit": "room put close",
+        "storage.Lease": "open close hold write",
         "dead_letters.Store": _STORE,
         "dead_letters.MemoryStore": _STORE,
         "dead_letters.SqlStore": _STORE,
@@ -64,8 +67,13 @@ NO_LIMIT = {
         "enforce_retention claim_due delivered failed release next_due",
         "dead_letters.Selection": "retry replay discard purge",
         "outbox.Outbox": "count put wait_room note_under_way has was_handled remember",
+        "scheduler.SchedulerManager": "pause resume trigger reschedule cancel list info next_run_times",
+        "scheduler.Schedule": "info next_run_times pause resume trigger reschedule cancel",
     },
-    "whoever iterates over what is still to come leaves when it likes": {"dead_letters.Subscription": "__anext__"},
+    "whoever iterates over what is still to come leaves when it likes": {
+        "dead_letters.Subscription": "__anext__",
+        "router.SignalStream": "__anext__",
+    },
     "it is what a process runs, and ends with the process": {"outbox.Outbox": "work"},
     "who reads a mailbox is its process, within a wait that has a limit, or none since it is its work": {
         "kernel.Mailbox": "wait"
@@ -73,6 +81,7 @@ NO_LIMIT = {
     "asyncio's own signature": {"testing.VirtualTimeLoop": "run_in_executor"},
     "it waits for nothing": {
         "breakers.CircuitBreaker": "__aenter__ __aexit__",
+        "router.SignalStream": "__aenter__ __aexit__ aclose",
         "monitors.MonitorGroup": "__aenter__ __aexit__",
         "monitors.Monitoring": "__aenter__ __aexit__",
         "kernel.DeadlineScope": "__aenter__ __aexit__",
@@ -104,6 +113,9 @@ NO_DEFAULT = {
         "dead_letters.DeadLetterQueue": "purge(older_than)",
     },
     "a bound of limits, which are finite without it": {"timeouts.TimeoutPolicy": "__init__(minimum) __init__(maximum)"},
+    "how late something is done at all, which is no wait": {
+        "scheduler.SchedulerManager": "at(misfire_grace) after(misfire_grace) every(misfire_grace) cron(misfire_grace)",
+    },
     "what is to be explained": {"timeouts.TimeoutPolicy": "explain(deadline) decide(deadline)"},
     "how often a file is looked at": {"timeouts.TimeoutPolicy": "load(watch)"},
     "asyncio's own signature": {"testing.VirtualTimeLoop": "shutdown_default_executor(timeout)"},

@@ -20,6 +20,8 @@ from tests.crash.letters import Letters
 from tests.crash.migration import Migration
 from tests.crash.outbox import OutboxOfMessages
 from tests.crash.redelivery import RedeliveryOfLetters
+from tests.crash.schedules import PersistentSchedules
+from tests.crash.signals import DurableSubscriptions
 from tests.crash.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
@@ -27,6 +29,8 @@ TARGETS: Final[dict[str, Target]] = {
     "redelivery": RedeliveryOfLetters(),
     "migration": Migration(),
     "outbox": OutboxOfMessages(),
+    "persistent schedules": PersistentSchedules(),
+    "durable subscriptions": DurableSubscriptions(),
 }
 STORES: Final = ("sqlite", "postgresql")
 
@@ -35,6 +39,8 @@ LOADED: Final = (
     "alembic.command",
     "asyncpg",
     "stanchion.delivery._durable",
+    "stanchion.scheduler._persistent",
+    "stanchion.router._durable",
     "stanchion.storage.databases.postgres",
 )
 """What processes would load by themselves; here it is loaded once for all that are forked."""

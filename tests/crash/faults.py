@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -11,10 +12,17 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from stanchion._ids import TimeIds
 from stanchion.dead_letters import DeadLetter, DeadLetterQueue, Write
 from stanchion.dead_letters.stores.sql import SqlStore
 from stanchion.delivery import OutboxDelivery, Redelivery
-from stanchion.outbox import Held, Outbox, OutboxMessage
+from stanchion.outbox import Held, Outbox, OutboxMessage, _tables
+from stanchion.router._durable_sending import Sender
+from stanchion.router._journal import Journal
+from stanchion.router._signal import Signal
+from stanchion.router._tables import Signalled
+from stanchion.scheduler import _firing
+from stanchion.storage import Lease
 
 
 def none() -> None:
@@ -116,6 +124,59 @@ def remove_before_sending() -> None:
     OutboxDelivery._send = hasty  # type: ignore[method-assign]
 
 
+def publish_before_commit() -> None:
+    """A journal that says a signal is stored, and stores it a little later."""
+    append = Journal.append
+    storing: set[asyncio.Task[int]] = set()
+
+    async def answered(journal: Journal, signal: Signal) -> int:
+        async def store() -> int:
+            await asyncio.sleep(0.25)  # as long as any of them lives
+            return await append(journal, signal)
+
+        storing.add(asyncio.create_task(store()))
+        return 0
+
+    Journal.append = answered  # type: ignore[method-assign]
+
+
+def pass_before_sending() -> None:
+    """A durable subscription that notes a signal as passed when it begins to send it."""
+    deliver = Sender.deliver
+
+    async def hasty(sender: Sender, signalled: Signalled, key: str) -> None:
+        sender._passed(signalled.position)
+        await asyncio.sleep(0.01)
+        await deliver(sender, signalled, key)
+
+    Sender.deliver = hasty  # type: ignore[method-assign]
+
+
+def fire_in_two_commits() -> None:
+    """A scheduler that takes a due time first, and puts its message into the outbox in another transaction."""
+    write, ids = Lease.write, TimeIds()
+
+    async def apart(lease: Lease, work: Callable[..., Any], *arguments: Any) -> Any:
+        put: list[tuple[OutboxMessage, None]] = []
+
+        def keep(
+            _connection: object, _subject: str, makes: Sequence[Callable[[str, float], OutboxMessage]]
+        ) -> list[str]:
+            put.extend((make(ids.next(now := time.time()), now), None) for make in makes)
+            return []
+
+        insert, _firing.insert_messages = _firing.insert_messages, keep
+        try:
+            result = await write(lease, work, *arguments)
+        finally:
+            _firing.insert_messages = insert
+        await asyncio.sleep(0.01)
+        await lease._database.write(_tables.insert, put)
+        return result
+
+    Lease.write = apart  # type: ignore[assignment, method-assign]
+
+
 FAULTS: Final[Mapping[str, Callable[[], None]]] = {
     fault.__name__: fault
     for fault in (
@@ -127,6 +188,9 @@ FAULTS: Final[Mapping[str, Callable[[], None]]] = {
         migrate_in_pieces,
         store_after_answer,
         remove_before_sending,
+        fire_in_two_commits,
+        publish_before_commit,
+        pass_before_sending,
     )
 }
 """By name, for the command line."""

@@ -65,6 +65,9 @@ def test_nothing_is_lost_when_processes_are_killed_by_hundreds(crash: Crash, sto
         ("migration", "migrate_in_pieces", "at revision"),
         ("outbox", "store_after_answer", "and is neither handled nor anywhere"),
         ("outbox", "remove_before_sending", "and is neither handled nor anywhere"),
+        ("persistent schedules", "fire_in_two_commits", "messages are handled or somewhere"),
+        ("durable subscriptions", "publish_before_commit", "its publication returned, and it is nowhere"),
+        ("durable subscriptions", "pass_before_sending", "and the subscription has passed it"),
     ],
 )
 def test_harness_finds_a_fault_that_loses_messages(crash: Crash, target: str, fault: str, found: str) -> None:

@@ -14,9 +14,8 @@ from typing import Any, Protocol
 import aiohttp
 from aiohttp import web
 
-from examples.relay.config import RedeliveryConfig, RelayConfig, SourceConfig, SubscriberConfig
+from examples.relay.config import NightlyConfig, RedeliveryConfig, RelayConfig, SourceConfig, SubscriberConfig
 from examples.relay.relay import Relay
-from examples.relay.routing import parse_pattern
 from examples.relay.signature import sign
 
 SECRET = b"a secret"
@@ -48,9 +47,8 @@ class Endpoint:
 
 
 def subscriber(name: str, *events: str, **options: Any) -> SubscriberConfig:
-    patterns = tuple(pattern for text in events or ("*",) if (pattern := parse_pattern(text)))
     given: dict[str, Any] = {"timeout": 5.0, "retries": 3, "initial": 0.01, "maximum": 0.05, "url": "", **options}
-    return SubscriberConfig(name=name, events=patterns, **given)
+    return SubscriberConfig(name=name, events=events or ("**",), **given)
 
 
 class MakeRelay(Protocol):
@@ -65,6 +63,7 @@ def relay_with(database: str, *subscribers: SubscriberConfig, **options: Any) ->
         "database": database,
         "max_restarts": 100,
         "redelivery": RedeliveryConfig(initial=0.05, maximum=0.1, attempts=0),
+        "nightly": NightlyConfig(cron=None),
         **options,
     }
     sources = (SourceConfig(name="github", secret=SECRET),)
@@ -145,7 +144,7 @@ async def running(relay: Relay) -> AsyncGenerator[Client, None]:
 
 async def wait_settled(relay: Relay) -> None:
     """Wait until every event is delivered, or is a dead letter that waits for a person."""
-    await relay.node.outbox.wait_empty()
+    await relay.wait_handed_over()
     while True:
         seen = relay.letters.changes
         stats = await relay.letters.stats()

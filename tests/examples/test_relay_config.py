@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import examples.relay
-from examples.relay.config import RelayConfig, SubscriberConfig, load, parse
-from examples.relay.routing import Pattern
+from examples.relay.config import NightlyConfig, RelayConfig, SubscriberConfig, load, parse
 from examples.relay.toml_table import ConfigError
 
 SAMPLE = Path(examples.relay.__file__).with_name("relay.toml")
@@ -21,7 +20,7 @@ GOOD = """
 secret_env = "RELAY_GITHUB_SECRET"
 [subscribers.audit]
 url = "http://127.0.0.1:9/webhook"
-events = ["*"]
+events = ["**"]
 """
 
 
@@ -31,7 +30,7 @@ def test_sample_configuration_says_what_the_defaults_are() -> None:
     assert config == RelayConfig(sources=config.sources, subscribers=config.subscribers)
     assert tickets == SubscriberConfig(name="tickets", url=tickets.url, events=tickets.events)
     assert (audit.secret, config.sources[0].secret) == (b"s2", b"s1")
-    assert tickets.events == (Pattern("issues", "*"), Pattern("issue_comment", "created"))
+    assert tickets.events == ("issues.**", "issue_comment.created")
 
 
 def test_configuration_reads_an_address_of_ipv6() -> None:
@@ -58,39 +57,48 @@ def test_configuration_reads_an_address_of_ipv6() -> None:
             "subscribers.audit.url: expected an http:// or https:// URL, got '127.0.0.1'",
         ),
         (
-            'events = ["*"]',
-            'events = ["*"]\ntimeuot = 3',
+            'events = ["**"]',
+            'events = ["**"]\ntimeuot = 3',
             (
                 "subscribers.audit.timeuot: expected one of url, events, secret_env, timeout, retries, initial, maximum, "
                 "got 'timeuot'\nFix: write timeout."
             ),
         ),
         (
-            'events = ["*"]',
-            'events = ["*"]\ntimeout = 0',
+            'events = ["**"]',
+            'events = ["**"]\ntimeout = 0',
             "subscribers.audit.timeout: expected seconds, more than 0, got 0",
         ),
         (
-            'events = ["*"]',
-            'events = ["*"]\nretries = -1',
+            'events = ["**"]',
+            'events = ["**"]\nretries = -1',
             "subscribers.audit.retries: expected a whole number >= 0, got -1",
         ),
         (
-            'events = ["*"]',
-            'events = ["*"]\nretries = true',
+            'events = ["**"]',
+            'events = ["**"]\nretries = true',
             "subscribers.audit.retries: expected a whole number >= 0, got True",
         ),
         (
-            'events = ["*"]',
+            'events = ["**"]',
             "events = []",
             "subscribers.audit.events: expected a list of texts, at least one, got []",
         ),
         (
-            'events = ["*"]',
+            'events = ["**"]',
             'events = ["iss*"]',
             (
-                "subscribers.audit.events: expected patterns such as 'push', 'issues.opened', 'issues.*', '*.deleted' "
-                "or '*', got 'iss*'"
+                "subscribers.audit.events: expected a word, '*' or '**' as a whole segment at position 3 of 'iss*', got "
+                "'iss*'\nFix: '*' is one whole segment, '**' any number of them; what is finer than segments, a filter= "
+                "can decide."
+            ),
+        ),
+        (
+            'events = ["**"]',
+            'events = ["push"]',
+            (
+                "subscribers.audit.events: expected an event and an action, as 'issues.opened', or '**', got 'push'\n"
+                "Fix: write 'push.**', with whatever action."
             ),
         ),
         (
@@ -132,7 +140,20 @@ def test_configuration_reads_an_address_of_ipv6() -> None:
         (
             "[sources.github]",
             "[rleay]\n[sources.github]",
-            "rleay: expected one of sources, subscribers, redelivery, relay, got 'rleay'\nFix: write relay.",
+            "rleay: expected one of sources, subscribers, redelivery, nightly, relay, got 'rleay'\nFix: write relay.",
+        ),
+        (
+            "[sources.github]",
+            '[nightly]\ncron = "0 25 * * *"\n[sources.github]',
+            "nightly.cron: expected an hour from 0 to 23 at position 2 of '0 25 * * *', its hour, got '25'",
+        ),
+        (
+            "[sources.github]",
+            '[nightly]\nzone = "Europe/Berln"\n[sources.github]',
+            (
+                "nightly.zone: expected the name of a time zone, 'Europe/Berlin' say, got 'Europe/Berln'\n"
+                "Fix: write 'Europe/Berlin'."
+            ),
         ),
         (
             "[sources.github]",
@@ -155,6 +176,17 @@ def test_configuration_says_so_when_the_file_cannot_be_read(tmp_path: Path) -> N
     path.write_text("[relay\n")
     with pytest.raises(ConfigError, match="expected TOML, got Expected ']'"):
         load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "nightly"),
+    [
+        ('cron = "@weekly"\nzone = "Europe/Berlin"', NightlyConfig(cron="@weekly", zone="Europe/Berlin")),
+        ('cron = "never"', NightlyConfig(cron=None)),
+    ],
+)
+def test_configuration_says_when_it_is_night(text: str, nightly: NightlyConfig) -> None:
+    assert parse(tomllib.loads(f"[nightly]\n{text}\n{GOOD}"), ENVIRON).nightly == nightly
 
 
 def test_configuration_never_shows_a_secret() -> None:

@@ -91,7 +91,7 @@ async def test_event_is_a_dead_letter_at_once_when_the_subscriber_refuses_it_for
     assert endpoint.ids == ["id-1"]
     assert (letter.recipient, letter.reason, letter.attempt_count) == ("audit", "refused", 1)
     assert letter.error == f"refused: {endpoint.url}: status {refusal}"
-    assert letter.message() == Event(id="id-1", type="push", source="github", body=b"{}")
+    assert Event.of(letter.message()) == Event(id="id-1", type="push", source="github", body=b"{}")
 
 
 async def test_event_is_a_dead_letter_when_the_retries_are_used_up(make_relay: MakeRelay) -> None:
@@ -124,8 +124,7 @@ async def test_slow_subscriber_does_not_delay_the_others(make_relay: MakeRelay) 
             for number in range(20):
                 assert (await client.post(X_GitHub_Delivery=str(number)))[0] == 202
             await until(lambda: len(quick.ids) == 20)
-            waiting = (await relay.node.outbox.count())["slow"]
-            assert (len(slow.ids), waiting) == (1, 20)
+            assert (len(slow.ids), (await relay.health())["waiting"]) == (1, {"slow": 20, "quick": 0})
             slow.open.set()
             await wait_settled(relay)
     assert sorted(slow.ids) == sorted(quick.ids)
@@ -174,8 +173,8 @@ async def test_nothing_is_lost_when_the_relay_gives_up(make_relay: MakeRelay) ->
         st.exit(victim, "kill")
         assert await st.wait_exit(top, timeout=5) == "shutdown"
     after = make_relay(subscriber("audit"))
-    async with after.node as node:
-        assert await node.outbox.count() == {"audit": 5}
+    async with after.node:
+        assert (await after.health())["waiting"] == {"audit": 5}
 
 
 async def test_relay_leaves_nothing_behind_when_it_stops_in_the_middle(make_relay: MakeRelay) -> None:
@@ -184,3 +183,44 @@ async def test_relay_leaves_nothing_behind_when_it_stops_in_the_middle(make_rela
     async with serving(endpoint), running(make_relay(subscriber("audit", url=endpoint.url))) as client:
         await asyncio.gather(*(client.post() for _ in range(5)))
         await until(lambda: len(endpoint.ids) > 0)
+
+
+async def test_subscriber_gets_events_in_the_order_in_which_they_were_accepted(make_relay: MakeRelay) -> None:
+    endpoint = Endpoint(500, 200, 500, 200)
+    sent = [str(number) for number in range(20)]
+    async with serving(endpoint):
+        relay = make_relay(subscriber("audit", "push.**", "**", url=endpoint.url))
+        async with running(relay) as client:
+            for id_ in sent:
+                await client.post(X_GitHub_Delivery=id_)
+            await wait_settled(relay)
+    assert list(dict.fromkeys(endpoint.ids)) == sent
+
+
+async def test_event_that_an_older_relay_has_left_in_the_outbox_is_delivered(make_relay: MakeRelay) -> None:
+    endpoint = Endpoint()
+    endpoint.open.clear()
+    async with serving(endpoint):
+        relay = make_relay(subscriber("audit", url=endpoint.url))
+        async with running(relay):
+            event = Event(id="id-1", type="push", source="github", body=b"{}")
+            await st.send_supervised("audit", event, durable=True)
+            assert (await relay.health())["waiting"] == {"audit": 1}
+            endpoint.open.set()
+            await wait_settled(relay)
+    assert endpoint.requests == [("id-1", b"{}")]
+
+
+async def test_event_of_a_subscriber_that_is_taken_out_is_kept_until_it_is_there_again(
+    make_relay: MakeRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = Endpoint()
+    async with running(make_relay(subscriber("audit", url=NOWHERE, initial=5.0, maximum=5.0))) as client:
+        await client.post(X_GitHub_Delivery="id-1")
+    async with running(make_relay(subscriber("chat"))):
+        assert "no subscriber is called audit any more; the events that it has not got are kept" in caplog.messages
+    async with serving(endpoint):
+        relay = make_relay(subscriber("audit", url=endpoint.url))
+        async with running(relay):
+            await wait_settled(relay)
+    assert endpoint.ids == ["id-1"]

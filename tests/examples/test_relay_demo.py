@@ -16,7 +16,7 @@ from examples.relay.demo.account import Account, account
 from examples.relay.demo.endpoints import Arrival
 from examples.relay.demo.table import problems, table
 from examples.relay.demo.tally import Tally, tell
-from stanchion.telemetry import CHILD_RESTART, DELIVERY_RETRY, DELIVERY_STOP, Telemetry
+from stanchion.telemetry import CHILD_RESTART, DELIVERY_STOP, SCHEDULE_STOPPED, Telemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 WEBHOOKS = ROOT.parent / "shared" / "data" / "github-webhooks.jsonl"
@@ -51,18 +51,19 @@ def test_tally_counts_by_subscriber_what_telemetry_tells() -> None:
     tell(telemetry, tally.count)
     for child in ("chat", "ingress"):
         telemetry.emit(CHILD_RESTART, {}, {"child_id": child})
-    telemetry.emit(DELIVERY_RETRY, {}, {"recipient": "chat"})
+    telemetry.emit(SCHEDULE_STOPPED, {}, {"schedule": "relay.nightly", "outcome": "confirmed"})
     for outcome in ("confirmed", "rejected", "unknown"):
         telemetry.emit(DELIVERY_STOP, {}, {"recipient": "chat", "outcome": outcome})
-    counted = [tally[word, "chat"] for word in ("restarted", "retried", "sent", "redelivered")]
-    assert (counted, tally["restarted", "ingress"]) == ([1, 1, 1, 0], 1)
+    counted = [tally[word, "chat"] for word in ("restarted", "failed", "sent", "redelivered")]
+    assert tally["scheduled", "relay.nightly"] == 1
+    assert (counted, tally["restarted", "ingress"]) == ([1, 2, 1, 0], 1)
 
 
 def test_table_has_a_row_for_each_subscriber_and_the_sum() -> None:
     accounts = {"audit": Account(3, 3, 0, [], [], 0), "chat": Account(2, 1, 0, ["x"], [], 4)}
     lines = table(accounts, Tally(), {"chat": "flaky"}).splitlines()
     assert [re.split(r"\s{2,}", line.strip()) for line in lines] == [
-        ["received", "delivered", "retried", "restarted", "dead-lettered", "redelivered", "duplicates", "lost"],
+        ["received", "delivered", "failed", "restarted", "dead-lettered", "redelivered", "duplicates", "lost"],
         ["audit", "3", "3", "0", "0", "0", "0", "0", "0"],
         ["chat (flaky)", "2", "1", "0", "0", "0", "0", "4", "1"],
         ["ingress", "0", "0", "0", "0", "0", "0", "0", "0"],
@@ -94,9 +95,9 @@ def told_by(demo: subprocess.Popen[str]) -> dict[str, list[int]]:
 @pytest.mark.timeout(120)
 def test_demo_accounts_for_every_event() -> None:
     numbers = told_by(start_demo())
-    received, delivered, retried, restarted, dead_lettered, redelivered, _, lost = numbers["all"]
+    received, delivered, failed, restarted, dead_lettered, redelivered, _, lost = numbers["all"]
     assert (numbers["archive"][:2], received, delivered, lost) == ([30, 30], 63, 63, 0)
-    assert min(retried, restarted, dead_lettered, redelivered) > 0
+    assert min(failed, restarted, dead_lettered, redelivered) > 0
 
 
 @pytest.mark.timeout(120)

@@ -101,7 +101,7 @@ def fed_from_standard_input(folder: Path, retries: int) -> subprocess.Popen[byte
     (folder / "relay.toml").write_text(
         f'[relay]\ndatabase = "sqlite:///{folder}/relay.db"\n'
         '[sources.github]\nsecret_env = "SECRET"\n'
-        f'[subscribers.audit]\nurl = "http://127.0.0.1:9/"\nevents = ["*"]\nretries = {retries}\n'
+        f'[subscribers.audit]\nurl = "http://127.0.0.1:9/"\nevents = ["**"]\nretries = {retries}\n'
     )
     return subprocess.Popen(
         [sys.executable, "-m", "examples.relay", "--config", folder / "relay.toml", "--events", "-"],

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -155,15 +158,31 @@ async def until_refused(client: Client) -> tuple[int, dict[str, object]]:
     return answer
 
 
-async def test_relay_answers_503_and_when_to_come_again_when_it_cannot_store_the_event(make_relay: MakeRelay) -> None:
+async def test_relay_answers_503_and_when_to_come_again_when_it_cannot_store_the_event(
+    make_relay: MakeRelay, tmp_path: Path
+) -> None:
     headers = {"X-GitHub-Event": "push", "X-Hub-Signature-256": sign(SECRET, b"{}")}
-    relay = make_relay(subscriber("audit"), subscriber("chat", "issues"))
+    relay = make_relay(subscriber("audit"), subscriber("chat", "issues.*"))
     async with running(relay) as client:
-        await relay.node.outbox.close()
+        await asyncio.to_thread(drop_table, tmp_path / "relay.db", "stanchion_signals")
         async with client.session.post("/hooks/github", data=b"{}", headers=headers) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "1")
             error = (await response.json())["error"]
-    assert error.startswith("not accepted, send it again: send: expected an open outbox, got a closed one")
+    assert error.startswith("not accepted, send it again: ")
+    assert "no such table: stanchion_signals" in error
+
+
+def drop_table(file: Path, table: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"DROP TABLE {table}")
+
+
+async def test_relay_answers_503_when_its_router_was_made_to_forget_who_wants_the_event(make_relay: MakeRelay) -> None:
+    relay = make_relay(subscriber("audit"))
+    async with running(relay) as client:
+        await relay.router.forget("audit")
+        status, answer = await client.post(X_GitHub_Event="push")
+    assert (status, answer) == (503, {"error": "not accepted, send it again: nothing of type push is kept"})
 
 
 async def test_relay_tells_its_health(make_relay: MakeRelay) -> None:
@@ -173,7 +192,7 @@ async def test_relay_tells_its_health(make_relay: MakeRelay) -> None:
     ):
         assert await response.json() == {
             "status": "ok",
-            "outbox": {"audit": 0, "chat": 0},
+            "waiting": {"audit": 0, "chat": 0},
             "dead_letters": {"waiting": 0, "exhausted": 0},
         }
 

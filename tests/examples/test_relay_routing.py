@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which events a pattern matches, and what an event is called."""
+"""What an event is called, and by which patterns subscribers can want it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,37 @@ from typing import Any
 
 import pytest
 
-from examples.relay.routing import event_type, parse_pattern
+from examples.relay.routing import WantError, check_want, event_type, wants
 
 
 @pytest.mark.parametrize(
     ("pattern", "matching", "others"),
     [
-        ("push", ["push", "push.forced"], ["pushed", "ping"]),
+        ("push.**", ["push", "push.forced"], ["pushed", "ping"]),
         ("issues.opened", ["issues.opened"], ["issues", "issues.closed", "pull_request.opened"]),
-        ("issues.*", ["issues", "issues.opened", "issues.closed"], ["issue_comment.created"]),
+        ("issues.*", ["issues.opened", "issues.closed"], ["issues", "issue_comment.created"]),
         ("*.deleted", ["label.deleted", "release.deleted"], ["delete", "label.created"]),
-        ("*", ["push", "issues.opened"], []),
-        ("*.*", ["push", "issues.opened"], []),
+        ("**", ["push", "issues.opened"], []),
     ],
 )
 def test_pattern_matches(pattern: str, matching: list[str], others: list[str]) -> None:
-    parsed = parse_pattern(pattern)
-    assert parsed is not None
-    assert [type_ for type_ in matching + others if parsed.matches(type_)] == matching
+    assert [type_ for type_ in matching + others if wants([check_want(pattern)], type_)] == matching
 
 
-@pytest.mark.parametrize("text", ["", ".", "a.b.c", "issues.", ".opened", "iss*", "is sues", "**"])
-def test_pattern_is_none_when_the_text_is_no_pattern(text: str) -> None:
-    assert parse_pattern(text) is None
+@pytest.mark.parametrize(
+    ("text", "expected", "fix"),
+    [
+        ("*", "an event and an action, as 'issues.opened', or '**'", "write '**', with whatever action."),
+        ("push", "an event and an action, as 'issues.opened', or '**'", "write 'push.**', with whatever action."),
+        ("a.*.**.b", "an event and an action at most, as 'issues.opened'", None),
+        ("issues.", "a segment at position 7 of 'issues.'", "write 'issues'."),
+        ("iss ues.*", "a word without spaces or control characters at position 3 of 'iss ues.*'", None),
+    ],
+)
+def test_pattern_is_refused_when_no_event_could_match_it_or_few(text: str, expected: str, fix: str | None) -> None:
+    with pytest.raises(WantError) as caught:
+        check_want(text)
+    assert (caught.value.expected, caught.value.fix) == (expected, fix)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ maximum = 0.5
 secret_env = "SECRET"
 [subscribers.audit]
 url = "{url}"
-events = ["*"]
+events = ["**"]
 initial = 0.1
 """
 

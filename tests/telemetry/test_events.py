@@ -45,6 +45,15 @@ def test_event_names_are_permanent() -> None:
         "stanchion.outbox.resumed",
         "stanchion.dead_letters.purged",
         "stanchion.dead_letters.growth",
+        "stanchion.lease.lost",
+        "stanchion.router.routed",
+        "stanchion.router.delivered",
+        "stanchion.router.dropped",
+        "stanchion.router.slow",
+        "stanchion.schedule.started",
+        "stanchion.schedule.stopped",
+        "stanchion.schedule.missed",
+        "stanchion.scheduler.clock_jumped",
     ]
 
 

@@ -23,6 +23,15 @@ async def test_waiting_takes_no_time_and_moves_the_clock():
     assert loop.time() - before == 86_400
 
 
+async def test_timers_go_off_after_years_too_where_floats_are_coarser_than_the_resolution_of_clocks():
+    loop = asyncio.get_running_loop()
+    for _ in range(20):
+        await asyncio.sleep(365 * 86_400 / 7)
+    before = loop.time()
+    await asyncio.sleep(0.1)
+    assert loop.time() - before == pytest.approx(0.1)
+
+
 async def test_timers_go_off_in_the_order_of_their_times():
     order = []
 

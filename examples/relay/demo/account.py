@@ -35,8 +35,8 @@ class Account(NamedTuple):
 
 def resting_for(subscriber: str, letters: Sequence[DeadLetter]) -> list[Arrival]:
     """Return what rests for a subscriber, in the form in which endpoints tell what arrived."""
-    events = [letter.message() for letter in letters if letter.recipient == subscriber]
-    return [Arrival(event.id, digest_of(event.body)) for event in events if isinstance(event, Event)]
+    events = [Event.of(letter.message()) for letter in letters if letter.recipient == subscriber]
+    return [Arrival(event.id, digest_of(event.body)) for event in events if event is not None]
 
 
 def account(expected: Mapping[str, str], arrivals: Collection[Arrival], resting: Collection[Arrival]) -> Account:

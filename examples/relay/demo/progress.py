@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 _ON_TERMINAL: Final = 0.1
 _ELSEWHERE: Final = 1.0
 
-COLUMNS: Final = ("sent", "in hand", "retried", "restarted", "dead-lettered", "redelivered")
+COLUMNS: Final = ("sent", "in hand", "failed", "restarted", "dead-lettered", "redelivered")
 
 
 class Snapshot(NamedTuple):

@@ -26,17 +26,17 @@ class Health(msgspec.Struct):
     """What ``GET /health`` tells.
 
     Attributes:
-        outbox: How many accepted events wait for each subscriber.
+        waiting: How many accepted events wait for each subscriber.
         dead_letters: How many letters there are, by what they wait for.
     """
 
-    outbox: Mapping[str, int]
+    waiting: Mapping[str, int]
     dead_letters: Mapping[str, int]
 
     @property
     def settled(self) -> bool:
         """Whether every accepted event is delivered, or is a dead letter that waits for a person."""
-        return not any(self.outbox.values()) and not self.dead_letters["waiting"]
+        return not any(self.waiting.values()) and not self.dead_letters["waiting"]
 
 
 class RemoteRelay:
@@ -100,10 +100,11 @@ class RemoteRelay:
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
             return None
 
-    async def wait_settled(self) -> None:
-        """Wait until every accepted event is delivered, or is a dead letter that waits for a person."""
+    async def wait_settled(self) -> int:
+        """Wait until every accepted event is delivered, or is a dead letter that waits for a person; count those."""
         while (health := await self.look()) is None or not health.settled:  # noqa: ASYNC110 - it tells when it is asked
             await asyncio.sleep(_POLL)
+        return health.dead_letters["exhausted"]
 
     async def _ended(self, expected: int) -> None:
         """Wait for the end of the process, and for what it still told."""

@@ -12,7 +12,7 @@ from examples.relay.demo.tally import Tally
 COLUMNS: Final = (
     "received",
     "delivered",
-    "retried",
+    "failed",
     "restarted",
     "dead-lettered",
     "redelivered",
@@ -25,7 +25,7 @@ def rows(accounts: Mapping[str, Account], tally: Tally) -> list[tuple[str, Seque
     """Return the numbers of each subscriber, of the ingress, and of all together."""
     result: list[tuple[str, Sequence[int]]] = []
     for name, account in accounts.items():
-        told = [tally[word, name] for word in ("retried", "restarted", "dead-lettered", "redelivered")]
+        told = [tally[word, name] for word in ("failed", "restarted", "dead-lettered", "redelivered")]
         result.append((name, [account.received, account.delivered, *told, account.duplicates, len(account.lost)]))
     result.append(("ingress", [0, 0, 0, tally["restarted", "ingress"], 0, 0, 0, 0]))
     result.append(("all", [sum(column) for column in zip(*(numbers for _, numbers in result), strict=True)]))

@@ -9,29 +9,29 @@ from typing import Final
 
 from stanchion.telemetry import (
     CHILD_RESTART,
-    DELIVERY_RETRY,
     DELIVERY_STOP,
     LETTER_DELIVERED,
     LETTER_STORED,
+    SCHEDULE_STOPPED,
     Event,
     Telemetry,
 )
 
 Word = tuple[str, str]
-"""What happened, and to whom: ``("retried", "chat")``."""
+"""What happened, and to whom: ``("restarted", "chat")``."""
 
 # How each event is called in the demo's table, and which of its metadata says whose it is.
 _TOLD: Final = {
     DELIVERY_STOP.name: ("sent", "recipient"),
-    DELIVERY_RETRY.name: ("retried", "recipient"),
     CHILD_RESTART.name: ("restarted", "child_id"),
     LETTER_STORED.name: ("dead-lettered", "recipient"),
     LETTER_DELIVERED.name: ("redelivered", "recipient"),
+    SCHEDULE_STOPPED.name: ("scheduled", "schedule"),
 }
 
 
 class Tally:
-    """Counts by word and by owner: ``tally["retried", "chat"]``. What nobody counted is 0."""
+    """Counts by word and by owner: ``tally["restarted", "chat"]``. What nobody counted is 0."""
 
     def __init__(self) -> None:
         self._counts: Counter[Word] = Counter()
@@ -49,8 +49,8 @@ def tell(telemetry: Telemetry, heard: Callable[[Word], None]) -> None:
 
     def put(event: Event, _: Mapping[str, float], metadata: Mapping[str, object]) -> None:
         word, owner = _TOLD[event.name]
-        if metadata.get("outcome") not in ("rejected", "unknown"):  # the end of a send that did not deliver
-            heard((word, str(metadata[owner])))
+        did_not_deliver = metadata.get("outcome") in ("rejected", "unknown")
+        heard(("failed" if did_not_deliver else word, str(metadata[owner])))
 
-    for event in (DELIVERY_STOP, DELIVERY_RETRY, CHILD_RESTART, LETTER_STORED, LETTER_DELIVERED):
+    for event in (DELIVERY_STOP, CHILD_RESTART, LETTER_STORED, LETTER_DELIVERED, SCHEDULE_STOPPED):
         telemetry.attach(event, put)

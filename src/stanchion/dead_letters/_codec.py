@@ -2,9 +2,10 @@
 """Messages to data and back.
 
 Two forms. An instance of a registered class becomes the msgpack of its fields, read back by its
-annotations. Anything else must be plain data: None, bool, int, float, str, bytes, list, tuple, dict, set,
-frozenset, date and time types, UUID, Decimal, and registered instances among them. What msgpack does not
-know of these (a tuple is not a list) is kept as a tagged extension, so that it comes back as what it was.
+annotations, or of the plain data that its ``to_data`` returns. Anything else must be plain data: None,
+bool, int, float, str, bytes, list, tuple, dict, set, frozenset, date and time types, UUID, Decimal, and
+registered instances among them. What msgpack does not know of these (a tuple is not a list) is kept as a
+tagged extension, so that it comes back as what it was.
 
 What would come back as something else is refused when it is encoded. Two exceptions, where Python's own
 ``==`` cannot decide: NaN comes back as NaN, and the time zone of a datetime as its offset at that moment.
@@ -24,7 +25,7 @@ from msgspec.msgpack import Ext
 
 from stanchion._validate import cut
 from stanchion.errors import MessageDecodeError, MessageEncodeError
-from stanchion.messages import DATA_TYPE, Registration, reader_of, stored_as
+from stanchion.messages import DATA_TYPE, Conversion, Registration, conversion_of, reader_of, stored_as
 
 PREVIEW_LIMIT: Final = 500
 """How many characters of a message's repr are kept with it."""
@@ -68,12 +69,15 @@ def encode(message: object) -> EncodedMessage:
         return EncodedMessage(*name, _fields(message), preview_of(message))
     except MessageEncodeError:
         raise
-    except Exception as error:  # the message's own __eq__ or __post_init__ may raise anything
+    except Exception as error:  # the message's own __eq__, __post_init__ or to_data may raise anything
+        got = f"{type(error).__name__}: {error}"
+        if name is None or conversion_of(kind) is not None:
+            raise MessageEncodeError(kind.__qualname__, expected="values that can become data", got=got) from error
         raise MessageEncodeError(
             kind.__qualname__,
-            expected="values that can become data" if name is None else "values that fit its annotations",
-            got=f"{type(error).__name__}: {error}",
-            fix=None if name is None else f"make the annotations of {kind.__qualname__} say what its fields hold.",
+            expected="values that fit its annotations",
+            got=got,
+            fix=f"make the annotations of {kind.__qualname__} say what its fields hold.",
         ) from error
 
 
@@ -122,8 +126,12 @@ _DATA: Final = Registration(object, DATA_TYPE, _DATA_VERSION, None)
 def _read(reader: Registration, version: int, payload: bytes) -> object:
     if reader is _DATA:
         return _unpack(payload)
-    if version < reader.version and reader.upgrade is not None:
-        payload = _pack(reader.upgrade(msgspec.msgpack.decode(payload, type=dict[str, object]), version))
+    upgrade = reader.upgrade if version < reader.version else None
+    if reader.from_data is not None:
+        data = cast("dict[str, object]", _unpack(payload))
+        return reader.from_data(data if upgrade is None else upgrade(data, version))
+    if upgrade is not None:
+        payload = _pack(upgrade(msgspec.msgpack.decode(payload, type=dict[str, object]), version))
     return msgspec.msgpack.decode(payload, type=reader.cls)
 
 
@@ -133,16 +141,32 @@ def _read(reader: Registration, version: int, payload: bytes) -> object:
 def _fields(message: object) -> bytes:
     """Return the fields of a registered message, proven to come back."""
     name = type(message).__qualname__
-    payload = _pack(message)
-    back = msgspec.msgpack.decode(payload, type=type(message))
+    conversion = conversion_of(type(message))
+    if conversion is None:
+        payload = _pack(message)
+        back = msgspec.msgpack.decode(payload, type=type(message))
+        fix = f"annotate the fields of {name} with the exact types that they hold."
+    else:
+        payload = _converted(message, conversion)
+        back = conversion.from_data(cast("dict[str, object]", _unpack(payload)))
+        fix = f"let the from_data of {name} make what its to_data was given."
     if bool(back == message) or _same(back, message):
         return payload
     raise MessageEncodeError(
         name,
         expected="fields that come back as they were",
         got=f"{cut(message)}, which would come back as {cut(back)}",
-        fix=f"annotate the fields of {name} with the exact types that they hold.",
+        fix=fix,
     )
+
+
+def _converted(message: object, conversion: Conversion) -> bytes:
+    """Return what the ``to_data`` of a registered class makes of a message."""
+    data = conversion.to_data(message)
+    if type(data) is not dict:
+        name = type(message).__qualname__
+        raise MessageEncodeError(name, expected="a to_data that returns a dict", got=f"{cut(data)} from it")
+    return _pack(_plain(data, 0))
 
 
 def _same(left: object, right: object) -> bool:
@@ -168,7 +192,8 @@ def _fields_of(value: object) -> list[object] | None:
     elif hasattr(cls, "__attrs_attrs__"):
         names = tuple(field.name for field in cls.__attrs_attrs__)
     else:
-        return None
+        conversion = conversion_of(cls)
+        return None if conversion is None else [conversion.to_data(value)]
     return [getattr(value, name) for name in names]
 
 

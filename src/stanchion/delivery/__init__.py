@@ -12,14 +12,15 @@ from stanchion._public import show_public_path
 from stanchion.delivery._broadcast import BroadcastReport, BroadcastStrategy, broadcast_supervised
 from stanchion.delivery._credits import CreditSender, CreditStatistics, credits
 from stanchion.delivery._delivery import Ack, Delivery, Failure, Outcome, Reason
-from stanchion.delivery._options import OnError
+from stanchion.delivery._options import DEFAULT_BACKOFF, OnError
 from stanchion.delivery._outbox_delivery import OutboxDelivery
 from stanchion.delivery._receipt import MessageInfo, message_info
 from stanchion.delivery._redelivery import Redelivery
 from stanchion.delivery._send import send_supervised
-from stanchion.delivery._write_message import write_message
+from stanchion.delivery._write_message import stored_message, write_message
 
 __all__ = [
+    "DEFAULT_BACKOFF",
     "Ack",
     "Backoff",
     "BroadcastReport",
@@ -38,6 +39,7 @@ __all__ = [
     "credits",
     "message_info",
     "send_supervised",
+    "stored_message",
     "write_message",
 ]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -69,6 +69,8 @@ class OutboxDelivery:
         self._ends: set[asyncio.Task[None]] = set()
         # Who waits for the end of a message, by its id; each entry is its waiter's, who takes it away.
         self._waiting: dict[str, asyncio.Future[Delivery | None]] = {}
+        # Who hears of every end.
+        self._heard: list[Callable[[OutboxMessage, Delivery], object]] = []
 
     async def open(self, node: Node) -> None:
         """Begin: a process of the node does the work.
@@ -91,6 +93,17 @@ class OutboxDelivery:
 
     async def close(self) -> None:
         """Nothing: the process ended with the others; what was not delivered is in the outbox."""
+
+    def on_end(self, heard: Callable[[OutboxMessage, Delivery], object]) -> Callable[[], None]:
+        """Call ``heard`` with each message that this node delivered or gave up, when that is about to be committed.
+
+        When the commit fails, or the OS process ends before it, the message is sent once more, and heard of again.
+
+        Returns:
+            What ends it.
+        """
+        self._heard.append(heard)
+        return lambda: self._heard.remove(heard)
 
     # --- for who sends ---------------------------------------------------------------------------
 
@@ -305,6 +318,8 @@ class OutboxDelivery:
         end = self._waiting.get(message.id)
         if end is not None and not end.done():
             end.set_result(delivery)
+        for heard in list(self._heard):
+            heard(message, delivery)
 
 
 class _Wait:

@@ -13,7 +13,9 @@ from stanchion.kernel import Ref
 from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
-    from stanchion.outbox import Transaction
+    from stanchion.breakers import CircuitBreaker
+    from stanchion.delivery._delivery import Ack
+    from stanchion.outbox import OutboxMessage, Transaction
 
 
 def write_message(
@@ -74,3 +76,48 @@ def write_message(
         idempotency_key, ordered, poison_after, breaker, durable=True,
     )  # fmt: skip
     return insert_message(transaction, "write_message", Durable("write_message", ref, message, chosen).stored)
+
+
+def stored_message(
+    operation: str,
+    ref: Ref,
+    message: object,
+    *,
+    ack: Ack | str | None = None,
+    timeout: Seconds | Policy | None = POLICY,
+    retries: int = 3,
+    backoff: Backoff = DEFAULT_BACKOFF,
+    deadline: Seconds | Policy | None = POLICY,
+    on_error: OnError = "log",
+    breaker: CircuitBreaker | str | None = None,
+) -> OutboxMessage:
+    """Return a message as the outbox keeps it, to be stored later and more than once.
+
+    Use it where the moment of the send is not that of the call, as ``SchedulerManager`` does. ``write_message`` writes
+    one now.
+
+    Args:
+        operation: Whose arguments these are, for errors.
+        ref: As in ``write_message``, and so are the others.
+        message: The message.
+        ack: ``"enqueued"``, or ``"processed"``, which None stands for.
+        timeout: Seconds for one attempt.
+        retries: How many attempts may follow the first one.
+        backoff: How long to wait between attempts.
+        deadline: Seconds for all attempts of one node.
+        on_error: What is done with a message that is given up.
+        breaker: The name of one of the node's circuit breakers.
+
+    Returns:
+        The message, without an id and a time: ``_replace(id=..., message_id=..., created_at=...)`` gives it these.
+
+    Raises:
+        InvalidOptionError: an argument is wrong.
+        MessageEncodeError: the message cannot become data.
+    """
+    from stanchion.delivery._durable import Durable  # heavy; only who uses it pays
+
+    chosen = options(
+        operation, ack, timeout, retries, backoff, deadline, on_error, None, None, False, 3, breaker, durable=True
+    )  # fmt: skip
+    return Durable(operation, ref, message, chosen).stored("", 0.0)

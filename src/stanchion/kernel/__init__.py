@@ -22,7 +22,7 @@ from stanchion.kernel._context import (
     self_pid,
 )
 from stanchion.kernel._deadline import Deadline, DeadlineScope, cut_by_deadline, deadline, remaining
-from stanchion.kernel._deferred import Deferred, defer
+from stanchion.kernel._deferred import Deferred, Postponable, defer
 from stanchion.kernel._doing import Doing, doing, waits_for
 from stanchion.kernel._dropped import StormGuard, log_lost, undeliverable
 from stanchion.kernel._exit_reasons import ExitReason, ProcessExit, exit_reason, is_abnormal
@@ -124,6 +124,7 @@ __all__ = [
     "Owned",
     "Pid",
     "Possession",
+    "Postponable",
     "Process",
     "ProcessExit",
     "Purpose",

@@ -22,8 +22,22 @@ class Deferred(NamedTuple):
     since: float
 
 
+class Postponable:
+    """A token whose sender holds other messages back until this one is handled, and not if it is kept for later.
+
+    What it is kept for may be one of those others.
+    """
+
+    __slots__ = ()
+
+    def postponed(self) -> None:
+        """Take note that the receiver keeps the message to handle it later; its outcome is told then."""
+
+
 def defer(process: Process, token: Token, *, handled: bool) -> None:
     """Have whoever waits for a message wait on; if the process exits first, it is told so as for any other."""
     if process.deferred is None:
         process.deferred = {}
     process.deferred[token] = Deferred(handled, process.node.clock.monotonic())
+    if not handled and isinstance(token, Postponable):
+        token.postponed()

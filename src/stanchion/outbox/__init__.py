@@ -11,8 +11,18 @@ from stanchion._public import show_public_path
 from stanchion.outbox._lanes import Held
 from stanchion.outbox._message import OutboxMessage
 from stanchion.outbox._outbox import Outbox, OutboxStatistics
-from stanchion.outbox._transactional import Transaction, create_tables, insert_message
+from stanchion.outbox._transactional import Transaction, create_tables, insert_message, insert_messages, pending_ids
 
-__all__ = ["Held", "Outbox", "OutboxMessage", "OutboxStatistics", "Transaction", "create_tables", "insert_message"]
+__all__ = [
+    "Held",
+    "Outbox",
+    "OutboxMessage",
+    "OutboxStatistics",
+    "Transaction",
+    "create_tables",
+    "insert_message",
+    "insert_messages",
+    "pending_ids",
+]
 
 show_public_path(globals())

@@ -172,6 +172,11 @@ def has(connection: sa.Connection, id: str) -> bool:
     return connection.execute(sa.select(_m.id).where(_m.id == id)).first() is not None
 
 
+def pending(connection: sa.Connection, ids: Collection[str]) -> frozenset[str]:
+    """Return which of these messages are there."""
+    return frozenset(connection.execute(sa.select(_m.id).where(_m.id.in_(ids))).scalars())
+
+
 def any_left(connection: sa.Connection) -> bool:
     """Return whether there is a message."""
     return connection.execute(sa.select(_m.id).limit(1)).first() is not None

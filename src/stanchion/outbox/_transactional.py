@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,7 +18,7 @@ from stanchion._validate import cut
 from stanchion.errors import InvalidOptionError, StoreError
 from stanchion.outbox._message import OutboxMessage
 from stanchion.outbox._session import CHANNEL
-from stanchion.outbox._tables import insert
+from stanchion.outbox._tables import insert, pending
 from stanchion.outbox.migrations import SCHEMA
 from stanchion.storage import bring_up_to_date, notify
 
@@ -62,11 +62,31 @@ def insert_message(transaction: Transaction, subject: str, make: Callable[[str, 
         InvalidOptionError: ``transaction`` is no connection and no session.
         StoreError: the database refused; the tables are missing, say.
     """
+    return insert_messages(transaction, subject, [make])[0]
+
+
+def insert_messages(
+    transaction: Transaction, subject: str, makes: Sequence[Callable[[str, float], OutboxMessage]]
+) -> list[str]:
+    """Write some messages as ``insert_message`` writes one, in a few statements.
+
+    Args:
+        transaction: The connection or session.
+        subject: Whose argument it is, for errors.
+        makes: Each makes a message; at least one.
+
+    Returns:
+        The messages' ``message_id``, in the same order.
+
+    Raises:
+        InvalidOptionError: ``transaction`` is no connection and no session.
+        StoreError: the database refused.
+    """
     connection = connection_of(f"{subject}(transaction)", transaction, subject)
     now = time.time()
-    message = make(_new_id(now), now)
+    messages = [make(_new_id(now), now) for make in makes]
     try:
-        insert(connection, [(message, None)])
+        insert(connection, [(message, None) for message in messages])
         notify(connection, CHANNEL)
     except exc.DBAPIError as error:
         raise StoreError(
@@ -75,7 +95,17 @@ def insert_message(transaction: Transaction, subject: str, make: Callable[[str, 
             got=str(error.orig),
             fix="if the tables are missing, call create_tables(connection) before, or open a node with this database.",
         ) from error
-    return message.message_id
+    return [message.message_id for message in messages]
+
+
+def pending_ids(connection: sa.Connection, ids: Collection[str]) -> frozenset[str]:
+    """Return which of these messages are still in the outbox: neither delivered nor given up.
+
+    Args:
+        connection: A ``Connection`` of SQLAlchemy's.
+        ids: The ``OutboxMessage.id`` of some thousands of messages at most.
+    """
+    return pending(connection, ids)
 
 
 def connection_of(subject: str, transaction: object, function: str) -> sa.Connection:

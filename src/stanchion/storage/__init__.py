@@ -17,17 +17,21 @@ from stanchion.storage._owner import Owner, is_gone, this_process
 from stanchion.storage._schema import Schema, bring_up_to_date
 
 if TYPE_CHECKING:
+    from stanchion.storage._lease import Lease
+    from stanchion.storage._leases import check_lease
     from stanchion.storage.databases.postgres import PostgresDatabase
     from stanchion.storage.databases.sqlite import SqliteDatabase
 
 __all__ = [
     "Database",
     "GroupCommit",
+    "Lease",
     "Owner",
     "PostgresDatabase",
     "Schema",
     "SqliteDatabase",
     "bring_up_to_date",
+    "check_lease",
     "check_url",
     "database_of",
     "insert_rows",
@@ -40,7 +44,18 @@ show_public_path(globals())
 
 
 def __getattr__(name: str) -> object:
-    if name == "SqliteDatabase":  # SQLAlchemy is loaded by whoever asks for it
+    # SQLAlchemy is loaded by whoever asks for one of these.
+    if name == "Lease":
+        from stanchion.storage._lease import Lease
+
+        Lease.__module__ = __name__
+        return Lease
+    if name == "check_lease":
+        from stanchion.storage._leases import check_lease
+
+        check_lease.__module__ = __name__
+        return check_lease
+    if name == "SqliteDatabase":
         from stanchion.storage.databases.sqlite import SqliteDatabase
 
         SqliteDatabase.__module__ = __name__

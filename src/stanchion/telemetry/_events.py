@@ -332,8 +332,8 @@ SIGNAL_DROPPED: Final = Event(
         **_SIGNAL,
         "pattern": "the pattern of the subscription; None where there was none",
         "subscriber": "whose it is; None where there was none",
-        "reason": "no_subscriber, filtered (by a hook), reject, drop_newest, drop_oldest, timeout, filter_failed, failed, "
-        "refused, exited, unsubscribed or stopped",
+        "reason": "no_subscriber, filtered (by a hook), reject, drop_newest, drop_oldest, timeout, cancelled, "
+        "filter_failed, failed, refused, exited, unsubscribed, stopped or not_stored",
     },
 )
 SUBSCRIBER_SLOW: Final = Event(

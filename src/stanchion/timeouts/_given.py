@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Final, cast
 
 from stanchion._validate import cut, nearest
+from stanchion._wildcards import ANY, ONE
 from stanchion.errors import InvalidOptionError, TimeoutsConfigError
 from stanchion.timeouts._names import path_of
-from stanchion.timeouts._pattern import ANY, ONE
 from stanchion.timeouts._rules import BUILT_IN, LONGEST, Rule, RuleKey, RuleKind, Settings
 
 _DEFAULT: Final = Rule("default", None, 5.0, BUILT_IN)

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from typing import Final
 
-ONE: Final = "*"
-ANY: Final = "**"
+from stanchion._wildcards import ANY, ONE, fits
 
 
 class Pattern:
-    """Names of dot-separated segments: ``*`` stands for one segment, ``**`` for any number of them, none included.
+    """A pattern of dot-separated names, with the wildcards ``*`` and ``**``.
 
     Attributes:
         text: The pattern as it was written.
@@ -30,22 +29,4 @@ class Pattern:
 
     def matches(self, name: str) -> bool:
         """Return whether a name, as a whole, fits."""
-        pattern, segments = self._segments, name.split(".")
-        here = there = 0
-        # Where the last ``**`` stands, and how far it reaches: when the rest does not fit, it takes one segment more.
-        # An earlier one need not be asked again, for whatever it took more this one could take.
-        last, reach = -1, 0
-        while there < len(segments):
-            wanted = pattern[here] if here < len(pattern) else None
-            if wanted == ANY:
-                last, reach = here, there
-                here += 1
-            elif wanted is not None and wanted in (ONE, segments[there]):
-                here += 1
-                there += 1
-            elif last >= 0:
-                reach += 1
-                here, there = last + 1, reach
-            else:
-                return False
-        return all(segment == ANY for segment in pattern[here:])
+        return fits(self._segments, name.split("."))
