@@ -67,6 +67,7 @@ NO_LIMIT = {
         "enforce_retention claim_due delivered failed release next_due",
         "dead_letters.Selection": "retry replay discard purge",
         "outbox.Outbox": "count put wait_room note_under_way has was_handled remember",
+        "router.SignalRouter": "replay redrive forget durable_subscriptions",
         "scheduler.SchedulerManager": "pause resume trigger reschedule cancel list info next_run_times",
         "scheduler.Schedule": "info next_run_times pause resume trigger reschedule cancel",
     },
@@ -169,11 +170,11 @@ def function_of(value: object) -> Callable[..., object] | None:
 
 
 def methods(home: str, kind: type) -> Iterator[Public]:
-    """Yield the public methods and properties of a class, its private bases' too.
+    """Yield the public methods and properties of a class, and of those of its bases that are not public themselves.
 
     Not the callbacks, for whose ends others wait, with limits.
     """
-    private = [base for base in kind.__mro__[1:] if base.__name__.startswith("_") and base.__module__.startswith(OURS)]
+    private = [base for base in kind.__mro__[1:] if is_private(base) and base.__module__.startswith(OURS)]
     for name, value in ChainMap(*(dict(vars(base)) for base in (kind, *private))).items():
         function = function_of(value)
         if function is None or isinstance(value, type) or (name.startswith("_") and name not in DUNDERS):
@@ -183,6 +184,11 @@ def methods(home: str, kind: type) -> Iterator[Public]:
         if kind is Service:
             continue
         yield Public(f"{home}.{name}", function)
+
+
+def is_private(base: type) -> bool:
+    """Say whether users cannot import a class: its name is private, or the module is that has it."""
+    return any(name.startswith("_") for name in (base.__name__, *base.__module__.split(".")))
 
 
 def waits(function: Callable[..., object]) -> bool:
@@ -387,6 +393,11 @@ def test_methods_of_a_class_are_looked_at() -> None:
     waiting = {f"Client.{name}" for name in ("fetch", "of", "answer", "inherited", "__await__")}
     assert names == {"Client.__init__", *waiting}
     assert {one.name for one in methods("Client", Client) if waits(one.function)} == waiting
+
+
+def test_methods_of_a_base_that_users_cannot_import_are_looked_at() -> None:
+    names = {one.name for one in methods("SignalRouter", stanchion.SignalRouter)}
+    assert {"SignalRouter.publish", "SignalRouter.subscribe_durable", "SignalRouter.replay"} <= names
 
 
 @pytest.mark.parametrize(

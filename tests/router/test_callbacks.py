@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -118,6 +118,39 @@ async def test_plain_function_that_raises_is_logged_and_goes_on(caplog: pytest.L
         assert heard == [1]
         assert subscription.info().dropped == {"failed": 1}
         assert caplog.messages == [f"{subscription!r} failed on signal {published.id}"]
+
+
+async def test_plain_function_that_raises_a_cancellation_has_failed() -> None:
+    async with routed() as router:
+        heard: list[Any] = []
+
+        def hear(one: st.Signal) -> None:
+            if one.data == 1:
+                raise asyncio.CancelledError
+            heard.append(one.data)
+
+        subscription = router.subscribe("**", hear)
+        await numbers(router, 4)
+        await wait_quiet()
+        assert heard == [0, 2, 3]
+        assert subscription.info().dropped == {"failed": 1}
+
+
+async def test_function_that_cancels_its_task_gets_what_waits_behind() -> None:
+    async with routed() as router:
+        heard: list[Any] = []
+
+        async def hear(one: st.Signal) -> None:
+            if one.data == 1:
+                cast("asyncio.Task[None]", asyncio.current_task()).cancel()
+                await asyncio.sleep(0)
+            heard.append(one.data)
+
+        subscription = router.subscribe("**", hear)
+        await numbers(router, 4)
+        await wait_quiet()
+        assert heard == [0, 2, 3]
+        assert subscription.info().dropped == {"failed": 1}
 
 
 async def test_plain_function_may_return_what_is_awaited() -> None:

@@ -368,6 +368,23 @@ async def test_lease_that_cannot_be_given_up_is_logged(url, monkeypatch, caplog)
     assert "that it has stopped in order cannot be noted" in caplog.text
 
 
+async def test_many_subscriptions_wait_at_once_when_a_node_stops_and_its_database_fails(url, monkeypatch):
+    loop = asyncio.get_running_loop()
+    async with virtual(url) as running:
+        await st.start(Subscriber, [], name="auditor")
+        for number in range(20):
+            await running.router.subscribe_durable(f"audit{number}", "**", "auditor")
+        await asyncio.sleep(2)
+
+        async def fails(*_: object, **__: object) -> None:
+            await asyncio.sleep(1)
+            raise StoreError("sqlite:", expected="an answer", got="none")
+
+        monkeypatch.setattr(running.outbox.database, "write", fails)
+        began = loop.time()
+    assert loop.time() - began < 10
+
+
 async def test_what_fails_in_an_unexpected_way_is_tried_again(url, monkeypatch, caplog):
     log: list[object] = []
     async with virtual(url) as running:
@@ -535,7 +552,7 @@ async def test_answers_that_come_too_late_change_nothing(url):
         late[0].cancel()
         late[1].set_result(0)
         for answer in late:
-            one._was_noted(_tables.Advance("audit", "another life", 1), answer)
+            one._was_noted(_tables.Advance("audit", "another life", "**", 1), answer)
         assert not one._stale
 
 

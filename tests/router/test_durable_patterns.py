@@ -11,7 +11,7 @@ import pytest
 import stanchion as st
 from stanchion.errors import InvalidOptionError, PatternError
 from stanchion.router import pattern_matches
-from stanchion.router._patterns import Patterns
+from stanchion.router._pattern import Patterns
 from tests.router.durable_support import Subscriber, info, node, publish, until
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stanchion.errors import StoreError
+from stanchion.errors import MessageEncodeError, StoreError
 from stanchion.router import SignalRouter
 from stanchion.telemetry import SIGNAL_DROPPED
 from stanchion.testing import wait_quiet
@@ -73,10 +73,18 @@ async def test_publisher_that_does_not_wait_hears_nothing_of_a_commit_that_fails
 async def test_commit_that_nobody_waits_for_may_be_cancelled(tmp_path: Path) -> None:
     async with routed(SignalRouter(journal=["order.**"]), **kept(tmp_path)) as router:
         assert router._durable is not None
-        append = router._durable.journal.append_nowait
-        futures = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(router._durable.journal, "append_nowait", lambda s: futures.append(append(s)) or futures[-1])
-            router.publish_nowait(signal())
-            futures[0].cancel()
-            await wait_quiet()
+        router.publish_nowait(signal())
+        writer = router._durable.journal._commit._task
+        assert writer is not None
+        writer.cancel()
+        await wait_quiet()
+
+
+async def test_of_many_signals_none_is_stored_when_one_cannot_be(tmp_path: Path) -> None:
+    async with routed(SignalRouter(journal=["order.**"]), **kept(tmp_path)) as router:
+        one = await started(router, "**")
+        with pytest.raises(MessageEncodeError):
+            await router.publish_many([signal(1), signal(object())])
+        assert (await router.publish(signal(2))).stored == 1
+        await wait_quiet()
+        assert one.heard == [2]

@@ -49,6 +49,23 @@ async def test_full_buffer_drops_the_oldest_for_the_newest() -> None:
         assert router.statistics().dropped == {"drop_oldest": 3}
 
 
+async def test_dropping_the_oldest_of_one_subscription_leaves_those_of_another_in_order() -> None:
+    async with routed() as router:
+        one = await started(router, "order.*", open=False, buffer=2, overflow="drop_oldest")
+        kept = router.subscribe("bill.*", one.pid)
+        await router.publish(signal("first"))
+        for number in range(4):
+            await router.publish(signal(("bill", number), "bill.sent"))
+            await numbers(router, 5)
+        assert router._table is not None
+        assert len(router._table.lanes[one.pid]._queue) <= 11
+        one.gate.set()
+        await wait_quiet()
+        assert one.heard == ["first", *[("bill", number) for number in range(4)], 3, 4]
+        assert kept.info()[7:9] == (4, {})
+        assert one.subscription.info()[7:9] == (3, {"drop_oldest": 18})
+
+
 async def test_publisher_waits_for_room_and_all_others_have_the_signal_before() -> None:
     async with routed() as router:
         slow = await started(router, "**", open=False, buffer=1, overflow="block")

@@ -32,6 +32,18 @@ class Kind(enum.StrEnum):
     PAID = "order.paid"
 
 
+class Part(enum.StrEnum):
+    DESK = "desk"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Raw(bytes):
+    pass
+
+
 class Plain:
     pass
 
@@ -431,3 +443,15 @@ def test_stored_signal_that_is_damaged_is_refused() -> None:
     payload = msgspec.msgpack.encode({"type": "a.", "id": "1"})
     with pytest.raises(MessageDecodeError, match="expected a segment at position 2"):
         decode("stanchion.signal", 1, payload)
+
+
+def test_values_that_derive_from_plain_ones_become_plain_so_that_they_can_be_stored() -> None:
+    extensions: Any = {Part.DESK: Part.DESK, "level": Level.HIGH, "raw": Raw(b"x")}
+    given: Any = dict.fromkeys(("source", "subject", "id", "dataschema"), Part.DESK)
+    one = Signal("order.placed", **given, time=Level.HIGH, extensions=extensions)
+    texts = [one.source, one.subject, one.id, one.dataschema, *one.extensions]
+    assert [type(text) for text in texts[:5]] == [str] * 5
+    assert [type(value) for value in one.extensions.values()] == [str, int, bytes]
+    assert (one.time, type(one.time)) == (3.0, float)
+    stored = encode(one)
+    assert decode(stored.type, stored.version, stored.payload) == one

@@ -73,6 +73,15 @@ async def test_cancelled_reader_loses_no_signal() -> None:
             await reading
 
 
+async def test_readers_that_stopped_waiting_are_forgotten() -> None:
+    async with routed() as router:
+        stream = router.stream("**")
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 1.0)
+        assert stream._reader._wakeups == {}
+
+
 async def test_stream_that_is_full_drops_the_oldest_and_counts() -> None:
     async with routed() as router:
         stream = router.stream("**", buffer=2)

@@ -129,3 +129,21 @@ async def test_thousand_that_are_due_at_once_all_run_and_others_have_their_turn(
         assert turns > 4
         await asyncio.sleep(1)
         assert len(times()) == 1000
+
+
+@pytest.mark.parametrize(("verb", "reason"), [("pause", "paused"), ("cancel", "cancelled")])
+async def test_stopped_by_who_hears_of_the_first_of_several_runs_the_others_are_missed(verb: str, reason: str) -> None:
+    async with virtual_node() as node:
+        await ledger()
+        told = Told(node)
+        await node.scheduler.every(10, TICK, id="own", coalesce="all", max_running=None)
+
+        def stop(*_: object) -> None:
+            # What is in memory is changed in the first step.
+            with pytest.raises(StopIteration):
+                getattr(node.scheduler, verb)("own").send(None)
+
+        node.telemetry.attach(SCHEDULE_STARTED, stop)
+        await block(35)
+        assert times() == [35]
+        assert told.missed() == [(reason, 20, 1), (reason, 30, 1)]

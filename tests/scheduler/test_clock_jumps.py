@@ -120,6 +120,32 @@ async def test_paused_schedule_stays_paused_when_the_clock_is_set_back_far(clock
         assert len(times()) == 1
 
 
+async def test_resumed_after_a_set_back_of_less_than_three_hours_nothing_is_repeated(clock: SetClock, new_node) -> None:
+    async with new_node() as node:
+        await ledger()
+        schedule = await node.scheduler.cron("*/30 * * * *", TICK)
+        await asyncio.sleep(3700)
+        await schedule.pause()
+        clock.ahead -= 3600
+        await schedule.resume()
+        assert since((await schedule.info()).next_run) == 5400
+        await asyncio.sleep(3600 + 1800)
+        assert times() == [1800, 3600, 5400]
+
+
+async def test_resumed_after_a_set_back_of_more_than_three_hours_it_counts_from_what_the_clock_shows(
+    clock: SetClock, new_node
+) -> None:
+    async with new_node() as node:
+        await ledger()
+        schedule = await node.scheduler.cron("*/30 * * * *", TICK)
+        await asyncio.sleep(3700)
+        await schedule.pause()
+        clock.ahead -= 4 * 3600
+        await schedule.resume()
+        assert since((await schedule.info()).next_run) == 5400 - 4 * 3600
+
+
 async def test_interval_and_delay_do_not_care_for_the_wall_clock(clock: SetClock, new_node) -> None:
     async with new_node() as node:
         await ledger()

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from stanchion.errors import InvalidOptionError
-from stanchion.scheduler._misfire import Missed, Taken, checked_coalesce, checked_grace, checked_jitter, take
+from stanchion.scheduler._misfire import Missed, Taken, take
 from stanchion.scheduler._triggers import After, At, Cron, Every
 
 MINUTES = Every(60).begun(0.0, 0.0)
@@ -112,41 +111,4 @@ def test_cron_that_was_asleep_for_a_year_runs_its_latest() -> None:
     trigger = Cron("* * * * *")
     taken = take(trigger, MIDNIGHT - 31_536_000, MIDNIGHT + 5, grace=None, coalesce="latest")
     assert (taken.run, taken.last, taken.next) == ((MIDNIGHT,), MIDNIGHT, MIDNIGHT + 60)
-    assert taken.missed[100] == Missed("coalesced", MIDNIGHT - 31_536_000 + 6060, MIDNIGHT - 60, 9_900)
-
-
-# --- options ---------------------------------------------------------------------------------------
-
-
-def test_coalesce_is_one_of_three() -> None:
-    assert checked_coalesce("every(coalesce)", "earliest") == "earliest"
-    with pytest.raises(InvalidOptionError) as caught:
-        checked_coalesce("every(coalesce)", "Latest")
-    assert str(caught.value) == (
-        "every(coalesce): expected one of 'latest', 'earliest', 'all', got 'Latest'\nFix: write 'latest'."
-    )
-
-
-def test_grace_is_seconds_or_none() -> None:
-    assert checked_grace("every(misfire_grace)", None) is None
-    assert checked_grace("every(misfire_grace)", 0.5) == 0.5
-
-
-def test_grace_of_nothing_is_refused() -> None:
-    with pytest.raises(InvalidOptionError) as caught:
-        checked_grace("every(misfire_grace)", 0)
-    assert str(caught.value) == (
-        "every(misfire_grace): expected seconds > 0, or None for no limit, got 0\n"
-        "Fix: give it a second, say: no run begins in the very moment in which it is due."
-    )
-
-
-def test_jitter_is_at_most_the_interval() -> None:
-    assert checked_jitter("every(jitter)", 60, 60.0) == 60.0
-    assert checked_jitter("cron(jitter)", 7200, None) == 7200.0
-    with pytest.raises(InvalidOptionError) as caught:
-        checked_jitter("every(jitter)", 61, 60.0)
-    assert str(caught.value) == (
-        "every(jitter): expected seconds from 0 to the interval, 60, got 61\n"
-        "Fix: choose a longer interval, or less jitter."
-    )
+    assert taken.missed[100] == Missed("coalesced", MIDNIGHT - 31_536_000 + 6060, MIDNIGHT - 60, 900)

@@ -536,6 +536,16 @@ async def test_end_that_cannot_be_noted_while_the_node_closes_is_told_of(url, ca
     assert "how 1 runs of schedules ended could not be noted: store store: expected an answer, got none" in caplog.text
 
 
+async def test_lease_is_given_up_whatever_happens_to_the_ends(url):
+    async with running(url) as node:
+        await asyncio.sleep(4)
+        persistent = inside(node)
+        persistent._ends["x"] = persistent_end()
+        persistent._database = failing = Failing(persistent._database)
+        failing.error = ZeroDivisionError("what is this")
+    assert await run_sql(url, "SELECT owner FROM stanchion_leases") == [(None,)]
+
+
 def persistent_end() -> Any:
     from stanchion.scheduler._tables import End
 

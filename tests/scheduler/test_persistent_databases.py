@@ -27,7 +27,7 @@ from stanchion.scheduler._tables import End, Row
 from stanchion.scheduler._triggers import At, Every
 from stanchion.scheduler.migrations import SCHEMA
 from stanchion.storage import Database, database_of
-from stanchion.telemetry import SCHEDULE_STARTED
+from stanchion.telemetry import SCHEDULE_STARTED, SCHEDULE_STOPPED
 
 
 @pytest.fixture
@@ -190,6 +190,38 @@ async def test_each_due_time_is_run_by_one_of_two_nodes(database_url):
         infos = await first.scheduler.list()
         assert sum(info.missed for info in infos) == 0
         assert len(begun) == len(set(begun))
+
+
+async def test_reason_that_no_database_keeps_as_it_is_holds_nothing_up(database_url):
+    ended = asyncio.Queue[str]()
+
+    class Refusing(st.GenServer):
+        def handle_cast(self, message: object) -> object:
+            return st.Reject("no\0\udcff", retry=False)
+
+    async with node(database_url) as only:
+        only.telemetry.attach(SCHEDULE_STOPPED, lambda _event, _measured, about: ended.put_nowait(about["reason"]))
+        await st.start(Refusing, name="ledger")
+        for number in range(2):
+            id = f"tick {number}"
+            await only.scheduler.after(0, SendMessage("ledger", "tick"), id=id, persistent=True)
+            assert await ended.get() == "refused: no\0\udcff"
+            while (info := await only.scheduler.info(id)).last_outcome is None:
+                await asyncio.sleep(0.01)
+            assert info.last_error == "refused: no\\x00\\udcff"
+
+
+async def test_what_takes_long_is_fired_in_several_transactions_the_most_overdue_first(database_url, monkeypatch):
+    monkeypatch.setattr(_firing, "_LONG", 0.0)
+    async with opened(database_url) as database:
+        for id, interval in (("a", 9.0), ("b", 7.0), ("c", 8.0)):
+            await database.write(_firing.put, ROW._replace(id=id), Every(interval, start=1000.0, wall=True), NOW)
+        begun: list[str] = []
+        now = Now(1010.0, NOW.random)
+        while rows := (await database.read(_tables.ready, now.time, 100, [])).rows:
+            happened = await database.write(_firing.fire, [row.id for row in rows], now)
+            begun += [id for id, _ in happened.started]
+        assert begun == ["b", "c", "a"]
 
 
 async def test_node_hears_of_what_another_adds(postgres_url):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -344,3 +345,67 @@ async def test_job_refuses_wrong_options() -> None:
         StartTask("tasks", print)  # type: ignore[arg-type]
     assert repr(StartTask("tasks", asyncio.sleep, 1)) == "StartTask('tasks', sleep)"
     assert SendMessage("ledger", "tick", ack=st.Ack.ENQUEUED, breaker="mail").breaker == "mail"
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "trigger", "cancel", "info", "next_run_times"])
+async def test_handle_in_place_of_an_id_is_refused(verb: str) -> None:
+    async with virtual_node() as node:
+        schedule = await node.scheduler.every(10, TICK, id="report")
+        with pytest.raises(InvalidOptionError) as caught:
+            await getattr(node.scheduler, verb)(schedule)
+        assert str(caught.value) == (
+            f"SchedulerManager.{verb}(id): expected the id of a schedule, as text, got <schedule 'report'>\n"
+            f"Fix: write schedule.{verb}(), or pass schedule.id."
+        )
+
+
+@pytest.mark.parametrize("id", [None, 5, ["report"]])
+async def test_what_is_no_text_is_refused_as_an_id(id: object) -> None:
+    async with virtual_node() as node:
+        with pytest.raises(InvalidOptionError) as caught:
+            await node.scheduler.cancel(id)  # type: ignore[arg-type]
+        assert str(caught.value) == f"SchedulerManager.cancel(id): expected the id of a schedule, as text, got {id!r}"
+
+
+async def test_next_run_times_end_where_the_calendar_does() -> None:
+    async with virtual_node() as node:
+        schedule = await node.scheduler.every(2.53e10 - 1e9, TICK)
+        found = await schedule.next_run_times(20)
+        assert (len(found), found[-1].year) == (10, 9727)
+        beyond = await node.scheduler.at(datetime.max.replace(tzinfo=ZoneInfo("America/New_York")), TICK)
+        assert await beyond.next_run_times() == []
+
+
+WRONG = [
+    (
+        {"coalesce": "Latest"},
+        "coalesce): expected one of 'latest', 'earliest', 'all', got 'Latest'\nFix: write 'latest'.",
+    ),
+    ({"overrun": "cance"}, "overrun): expected one of 'skip', 'wait', 'cancel', got 'cance'\nFix: write 'cancel'."),
+    (
+        {"misfire_grace": 0},
+        (
+            "misfire_grace): expected seconds > 0, or None for no limit, got 0\n"
+            "Fix: give it a second, say: no run begins in the very moment in which it is due."
+        ),
+    ),
+    ({"misfire_grace": -1}, "misfire_grace): expected seconds >= 0 as a finite number, or a timedelta, got -1"),
+    (
+        {"jitter": 61},
+        "jitter): expected seconds from 0 to the interval, 60, got 61\nFix: choose a longer interval, or less jitter.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "text"), WRONG)
+async def test_wrong_option_is_refused(options: dict[str, Any], text: str) -> None:
+    async with virtual_node() as node:
+        with pytest.raises(InvalidOptionError) as caught:
+            await node.scheduler.every(60, TICK, **options)
+        assert str(caught.value) == f"SchedulerManager.every({text}"
+
+
+async def test_jitter_of_an_interval_may_be_as_long_as_it_and_of_cron_longer() -> None:
+    async with virtual_node() as node:
+        await node.scheduler.every(60, TICK, jitter=60, misfire_grace=0.5)
+        await node.scheduler.cron("@hourly", TICK, jitter=7200)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from stanchion.errors import CronError, InvalidOptionError
-from stanchion.scheduler._triggers import After, At, Cron, DueTimes, Every, Trigger, from_data, to_data
+from stanchion.scheduler._triggers import END, After, At, Cron, DueTimes, Every, Trigger, from_data, to_data
 from stanchion.scheduler._zones import read_zone
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -206,6 +206,12 @@ def test_every_refuses_what_is_no_duration(interval: Any, got: str) -> None:
     assert str(caught.value) == f"Every(interval): expected {DURATION}, got {got}"
 
 
+def test_every_refuses_what_is_no_bool_for_align() -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        Every(60, align="no")  # type: ignore[arg-type]
+    assert str(caught.value) == "Every(align): expected an instance of bool, got 'no'"
+
+
 # --- all of them -----------------------------------------------------------------------------------
 
 
@@ -215,11 +221,11 @@ def test_cron_is_by_the_wall_clock_from_the_moment_in_which_it_is_set() -> None:
     assert trigger.next_after(trigger.counts_from(AT_NOON)) == AT_NOON + 3600
 
 
-def test_cron_counts_up_to_ten_thousand_due_times_and_finds_the_latest_of_more() -> None:
+def test_cron_counts_up_to_a_thousand_due_times_and_finds_the_latest_of_more() -> None:
     trigger = Cron("* * * * *")
     year = trigger.due_between(AT_NOON, AT_NOON + 31_536_000.5, 2)
     assert year.times == (AT_NOON + 60, AT_NOON + 120)
-    assert year.count == 10_000
+    assert year.count == 1000
     assert year.latest == AT_NOON + 31_536_000
     assert year.next == AT_NOON + 31_536_060
 
@@ -229,8 +235,19 @@ def test_cron_finds_the_latest_due_time_where_they_are_far_apart() -> None:
     row = trigger.due_between(AT_NOON, AT_NOON + 400 * 7 * 86400, 2)
     latest = datetime.fromtimestamp(row.latest or 0, UTC)
     assert (latest.isoweekday(), latest.hour, latest.minute) == (7, 3, 59)
-    assert row.count == 10_000
+    assert row.count == 1000
     assert (row.latest or 0) > AT_NOON + 400 * 7 * 86400 - 86400 * 7
+
+
+LAST_DAY = datetime(9999, 12, 31, tzinfo=ZoneInfo("America/New_York"))
+
+
+@pytest.mark.parametrize("line", ["0 23 * * *", "0 * * * *"])
+def test_cron_ends_with_the_calendar_of_utc_in_zones_behind_it(line: str) -> None:
+    noon = LAST_DAY.replace(hour=12).timestamp()
+    latest = Cron(line, "America/New_York").due_between(noon - 86_400, noon + 86_400, 1)
+    assert (latest.latest or 0) < END
+    assert latest.next is None
 
 
 def test_cron_gives_as_many_times_as_are_asked_for() -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.util import await_only
 
 import stanchion as st
 from stanchion.errors import InvalidOptionError, LeaseLostError, StoreError, StoreUncertainError
@@ -167,6 +168,26 @@ async def test_nobody_takes_a_lease_over_while_a_transaction_has_checked_it(post
         await writing
         with pytest.raises(LeaseLostError):
             await database.write(check_lease, "cleaning", 1)
+
+
+async def test_node_that_stands_still_in_its_transaction_keeps_nobody_from_the_lease(postgres_url, node):
+    checked, go_on = asyncio.Event(), asyncio.Event()
+
+    def stand_still(connection: sa.Connection) -> None:
+        check_lease(connection, "cleaning", 1)
+        checked.set()
+        await_only(go_on.wait())
+        connection.exec_driver_sql("SELECT 1")
+
+    database = database_of(postgres_url)
+    async with opened(database, node, seconds=0.3) as lease:
+        await lease.hold()
+        writing = asyncio.create_task(database.write(stand_still))
+        await checked.wait()
+        await take_over(postgres_url)
+        go_on.set()
+        with pytest.raises(LeaseLostError):
+            await writing  # on another connection: the server has ended the first one
 
 
 async def test_those_who_listen_hear_that_a_lease_is_free(postgres_url, node):

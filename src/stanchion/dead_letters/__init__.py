@@ -15,7 +15,7 @@ from stanchion.dead_letters._codec import EncodedMessage, decode, encode
 from stanchion.dead_letters._filter import LetterFilter, Page, Stats
 from stanchion.dead_letters._hook import ExhaustedHook
 from stanchion.dead_letters._jsonl import Imported, LetterFile
-from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State
+from stanchion.dead_letters._letter import STATES, Attempt, DeadLetter, State, storable
 from stanchion.dead_letters._purging import Retention
 from stanchion.dead_letters._queue import DeadLetterQueue
 from stanchion.dead_letters._selection import BulkResult, Selection
@@ -55,6 +55,7 @@ __all__ = [
     "Write",
     "decode",
     "encode",
+    "storable",
 ]
 
 show_public_path(globals())

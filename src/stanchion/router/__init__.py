@@ -7,7 +7,7 @@ from stanchion._public import show_public_path
 from stanchion.router._cloudevents import from_cloudevent, to_cloudevent
 from stanchion.router._durable_records import DurableInfo, DurableSubscription
 from stanchion.router._hooks import AfterPublish, BeforePublish
-from stanchion.router._patterns import pattern_matches
+from stanchion.router._pattern import pattern_matches
 from stanchion.router._publication import DroppedSignal, Publication
 from stanchion.router._router import SignalRouter
 from stanchion.router._signal import Signal

@@ -125,7 +125,7 @@ class Callback(Pump):
             entry = self._subscription.take()
             try:
                 result = self._function(entry.signal)
-            except (Exception, BaseExceptionGroup, ProcessExit) as error:  # noqa: BLE001 - as above
+            except (Exception, BaseExceptionGroup, ProcessExit, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
                 self._failed(entry, error)
                 continue
             if inspect.isawaitable(result):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from typing import Final
 
 from stanchion.kernel import CAST, Bucket, Envelope, Process, is_self
@@ -26,7 +26,7 @@ class Lane:
     # The router's timer is no limit that a debugger should put off.
     is_limit = False
 
-    __slots__ = ("_again", "_busy", "_process", "_queue", "_table", "_users")
+    __slots__ = ("_again", "_busy", "_gone", "_process", "_queue", "_table", "_users")
 
     def __init__(self, table: Table, process: Process) -> None:
         self._table: Final = table
@@ -35,8 +35,10 @@ class Lane:
         self._users = 0
         # What is in the mailbox, in line for a place in it, or in hand; None for nothing. Not what was postponed.
         self._busy: Envelope | None = None
-        # What is in the buffers, in order.
-        self._queue: Final[OrderedDict[Entry, None]] = OrderedDict()
+        # What is in the buffers, in order; the first one is not over, and fewer than half of the others are.
+        self._queue: deque[Entry] = deque()
+        # How many those are: what was discarded behind others.
+        self._gone = 0
         # Set while the mailbox has no room.
         self._again: Bucket | None = None
 
@@ -53,16 +55,13 @@ class Lane:
         """See ``Outlet.put``."""
         mailbox = self._process.mailbox
         if self._busy is None and self._again is None and not self._queue:
-            entry.lane = self
             envelope: Envelope = (CAST, entry.signal, entry)
             self._busy = envelope
-            if mailbox.put(envelope) is None:
-                return None
-            if self._lines_up(envelope):
+            if mailbox.put(envelope) is None or self._lines_up(envelope):
                 return None
         if mailbox.closed:
             return "exited"
-        self._queue[entry] = None
+        self._queue.append(entry)
         entry.subscription.push(entry)
         return None
 
@@ -82,7 +81,12 @@ class Lane:
 
     def discard(self, entry: Entry) -> None:
         """See ``Outlet.discard``."""
-        del self._queue[entry]
+        entry.over = True
+        self._gone += 1
+        self._trim()
+        if self._gone * 2 > len(self._queue):
+            self._queue = deque(one for one in self._queue if not one.over)
+            self._gone = 0
 
     def is_running(self) -> bool:
         """See ``Outlet.is_running``."""
@@ -107,15 +111,22 @@ class Lane:
 
     def _next(self) -> None:
         """Put the first of the queue, which has one, into the mailbox, which has none of ours."""
-        entry = next(iter(self._queue))
-        entry.lane = self
+        entry = self._queue[0]
         envelope: Envelope = (CAST, entry.signal, entry)
         self._busy = envelope
-        if self._process.mailbox.put(envelope) is not None:
-            if not self._lines_up(envelope):
-                return
-        del self._queue[entry]
+        if self._process.mailbox.put(envelope) is not None and not self._lines_up(envelope):
+            return
+        self._queue.popleft()
+        if self._gone:
+            self._trim()
         entry.subscription.take()
+
+    def _trim(self) -> None:
+        """Have the first of the queue be one that is not over."""
+        queue = self._queue
+        while queue and queue[0].over:
+            queue.popleft()
+            self._gone -= 1
 
     def _lines_up(self, envelope: Envelope) -> bool:
         """Have a signal that the mailbox did not take wait in line for it; else try again later, and return False."""

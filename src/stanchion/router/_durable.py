@@ -22,7 +22,7 @@ from stanchion.router._durable_options import Since, Target, start_of
 from stanchion.router._durable_records import DurableInfo, DurableSubscription
 from stanchion.router._durable_sending import SIGNAL_TYPE
 from stanchion.router._journal import CHANNEL, Journal
-from stanchion.router._patterns import Patterns
+from stanchion.router._pattern import Patterns
 from stanchion.router._tables import Start, Subscribed
 from stanchion.storage import notify
 
@@ -88,8 +88,8 @@ class DurableSubscriptions:
         self._closed = True
         self._unlisten()
         try:
-            for one in [*self._left, *self._here.values()]:
-                await one.end()
+            # At once: each may wait for a database that fails.
+            await asyncio.gather(*(one.end() for one in [*self._left, *self._here.values()]))
         finally:
             await self.journal.close()
 

@@ -14,7 +14,7 @@ from stanchion.kernel import Node
 from stanchion.router import _tables
 from stanchion.router._durable_sending import NotNow, Sender
 from stanchion.router._journal import Journal
-from stanchion.router._patterns import Patterns
+from stanchion.router._pattern import Patterns
 from stanchion.router._tables import Advance, Signalled
 from stanchion.storage import Lease
 
@@ -48,7 +48,7 @@ class Delivering:
 
     Attributes:
         name: Its name.
-        patterns: Its patterns.
+        patterns: Its patterns; other ones when another node has replaced them.
         target: To whom it sends, and how.
         state: What it is at, for people: ``"starting"``, ``"waiting"`` for its target, ``"elsewhere"`` when another node
             sends, ``"delivering"`` or ``"forgotten"``.
@@ -71,9 +71,9 @@ class Delivering:
         self._node: Final = node
         self._journal: Final = journal
         self.name: Final = name
-        self.patterns: Final = patterns
+        self.patterns = patterns
         self.target: Final = target
-        self.sender: Final = Sender(node, letters, name, patterns.text, target, self._come_to, pause=poll)
+        self.sender: Final = Sender(node, letters, name, patterns.text, target, self._come_to, self._check, pause=poll)
         self._poll: Final = poll
         self._lease: Final = Lease(journal.database, f"subscription {name}", node=node, seconds=lease)
         self._lease_open = False
@@ -81,7 +81,7 @@ class Delivering:
         self.state = "starting"
         self.idle = False
         self._wake: Final = asyncio.Event()
-        # Set when the database may know more than we do: it was replayed, or forgotten.
+        # Set when the database may know more than we do: it was replayed, or forgotten, or has another pattern.
         self._stale = False
         # Up to where we have come; and what of that is committed, or being committed.
         self._incarnation: str = ""
@@ -89,7 +89,9 @@ class Delivering:
         self._noted = 0
         self._noting: asyncio.Future[int] | None = None
         self._token = 0  # the lease under which we began, so that our own restart is not taken for a death
+        # How many signals are still to be noted before they are sent; and the one that was noted last under this lease.
         self._careful = 0
+        self._in_hand: int = 0
         self._failing = set[str]()
 
     def wanted(self, type: str) -> bool:
@@ -107,7 +109,7 @@ class Delivering:
 
     def looked(self, last: int, found: _tables.Subscribed | None) -> None:
         """Take note of what a look at the database found: its last position, and this subscription."""
-        if self._incarnation and (found is None or found.incarnation != self._incarnation):
+        if self._incarnation and (found is None or self._differs(found.incarnation, found.pattern)):
             self._stale = True
             self._wake.set()
         if (self.idle and self._position < last) or (self.state == "delivering" and not self._lease.held):
@@ -130,7 +132,7 @@ class Delivering:
         """Begin to commit how far it has come, unless that is under way: then it is done again afterwards."""
         if self._noting is not None or self._position <= self._noted:
             return
-        advance = Advance(self.name, self._incarnation, self._position)
+        advance = self._advanced()
         with suppress(RouterClosedError):  # too late: the next node sends what is not noted
             self._noting = self._journal.advance(advance)
             self._noting.add_done_callback(partial(self._was_noted, advance))
@@ -142,8 +144,8 @@ class Delivering:
         error = answer.exception()
         if error is not None:
             self._failed(_NOTING, error)  # the next look tries again
-        elif advance.incarnation != self._incarnation:
-            pass  # it was replayed, and we know
+        elif self._differs(advance.incarnation, advance.pattern):
+            pass  # it was changed, and we know
         elif not answer.result():
             self._stale = True
             self._wake.set()
@@ -155,7 +157,7 @@ class Delivering:
     # --- beginning and end -----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Send until cancelled, or until it is forgotten."""
+        """Send until cancelled, or until it is forgotten; then somebody may have made it anew on another node."""
         while self.state != "forgotten":
             try:
                 await self._serve()
@@ -167,6 +169,7 @@ class Delivering:
             except Exception:  # noqa: BLE001 - whatever it is, the signals are not to wait for ever
                 _log.exception("durable subscription %r failed; it goes on in %g s", self.name, self._poll)
                 await asyncio.sleep(self._poll)
+        await self.end()
 
     async def end(self) -> None:
         """Let another node have it, when how far it has come is committed, or cannot be; after ``run`` has ended."""
@@ -213,10 +216,10 @@ class Delivering:
             batch = await self._journal.database.read(
                 _tables.read, self._position, self.wanted, rows=_ROWS, count=_BATCH, size=_BYTES
             )
-            self._failing.discard(_READING)
             for signalled in batch.found:
                 self._check()
                 await self._deliver(signalled)
+            self._failing.discard(_READING)
             if batch.upto > self._position:
                 self._position = batch.upto
             elif not batch.found:
@@ -233,20 +236,28 @@ class Delivering:
 
     async def _begin(self) -> None:
         """Learn where to begin."""
-        self._stale = False
         found = await self._journal.database.write(_tables.begin, self.name)
+        self._stale = False  # what was changed while we asked, the next look tells again
         if found is None:
-            self.state = "forgotten"
+            self.state, self._noted = "forgotten", self._position  # nothing is left to note
             _log.warning("durable subscription %r was forgotten; nothing more is sent for it", self.name)
             raise NotNow
-        if found.incarnation != self._incarnation:
+        if self._differs(found.incarnation, found.pattern):
             self._incarnation, self._position = found.incarnation, found.position
+            self.patterns, self.sender.pattern = Patterns.stored(found.pattern), found.pattern
         else:
             self._position = max(self._position, found.position)
         self._noted = found.position
         if self._token != self._lease.token:
             self._token = self._lease.token
-            self._careful = 0 if found.in_hand is None else _CAREFUL
+            self._careful, self._in_hand = 0 if found.in_hand is None else _CAREFUL, 0
+
+    def _differs(self, incarnation: str, pattern: str) -> bool:
+        """Return whether that is not what we know."""
+        return (incarnation, pattern) != (self._incarnation, self.patterns.text)
+
+    def _advanced(self) -> Advance:
+        return Advance(self.name, self._incarnation, self.patterns.text, self._position)
 
     async def _stand_by(self) -> None:
         """Wait until the node that sends may have ended."""
@@ -289,12 +300,13 @@ class Delivering:
 
     async def _is_harmless(self, signalled: Signalled) -> bool:
         """Note that a signal is sent next; return whether that has not ended a node too often."""
-        passed = Advance(self.name, self._incarnation, self._position)
-        ended = await self._journal.database.write(_tables.note_in_hand, passed, signalled.position)
+        if signalled.position == self._in_hand:
+            return True  # noted again, what is sent again would look like the end of a node
+        ended = await self._journal.database.write(_tables.note_in_hand, self._advanced(), signalled.position)
         if ended is None:
             self._stale = True
             raise NotNow
-        self._careful -= 1
+        self._careful, self._in_hand = self._careful - 1, signalled.position
         limit = self.target.poison_after
         return limit is None or ended < limit
 

@@ -67,9 +67,11 @@ class Sender:
         pattern: Its pattern.
         target: To whom to send, and how.
         passed: Called with the position of each signal that needs not be sent any more.
+        check: Raises ``NotNow`` when it is not ours to send any more; called before each other attempt.
         pause: Seconds to wait for what does not work now.
 
     Attributes:
+        pattern: The pattern of the subscription, for telemetry.
         delivered: How many signals it has delivered.
         dead_letters: How many have become dead letters.
         filtered: How many the filter did not want.
@@ -83,15 +85,17 @@ class Sender:
         pattern: str,
         target: Target,
         passed: Callable[[int], None],
+        check: Callable[[], None],
         *,
         pause: float,
     ) -> None:
         self._node: Final = node
         self._letters: Final = letters
         self._name: Final = name
-        self._pattern: Final = pattern
+        self.pattern = pattern
         self._target: Final = target
         self._passed: Final = passed
+        self._check: Final = check
         self._pause: Final = pause
         self._trying = _Trying("")
         self._failing = False
@@ -127,6 +131,7 @@ class Sender:
             if await self._is_last(failure):
                 await self._bury(signal, signalled, *_why(failure, self._poisoned), final=not failure.retry)
                 return
+            self._check()
 
     async def _attempt(self, signal: Signal, signalled: Signalled) -> Failure | None:
         """Send a signal once; return why it was not handled.
@@ -266,7 +271,7 @@ class Sender:
             "node": self._node.name,
             "type": signal.type,
             "signal_id": signal.id,
-            "pattern": self._pattern,
+            "pattern": self.pattern,
             "subscriber": self._name,
         }
 

@@ -13,7 +13,7 @@ from stanchion.delivery import DEFAULT_BACKOFF
 from stanchion.errors import InvalidOptionError, RouterClosedError
 from stanchion.kernel import Node, Ref
 from stanchion.router._durable_records import DurableInfo, DurableSubscription
-from stanchion.router._patterns import Patterns
+from stanchion.router._pattern import Patterns
 from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class DurableVerbs:
             name: What it is called in the database: a word without spaces or dots, of at most 100 characters. What has one
                 name is one subscription, on all nodes.
             pattern: Which types it is for; of several patterns, in a list, a signal has to match one. Other ones than
-                are stored replace those, and the position stays.
+                are stored replace those, on every node, and the position stays.
             target: Who gets the signals: a registered name, or the key of a registry. It needs not be there yet.
             start: Where a subscription begins that is not stored yet: ``"now"``; ``"beginning"``, with all that the
                 journal has; a time, in Unix seconds or as a datetime with a zone; or the id of a signal, which is its

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from stanchion.kernel import Deadline, ExitReason, Node, Postponable
 
@@ -23,10 +23,9 @@ class Entry(Postponable):
         at: When it was published, by the node's monotonic clock.
         buffered: How long it was in the buffer; set as it leaves it.
         over: Whether it has come to its end, and was counted; whoever counts it sets this.
-        lane: What put it into a mailbox; None while it is in none.
     """
 
-    __slots__ = ("at", "buffered", "lane", "over", "signal", "subscription")
+    __slots__ = ("at", "buffered", "over", "signal", "subscription")
 
     # A signal is news: it is worth as much after the deadline of its publisher.
     deadline: Deadline | None = None
@@ -37,13 +36,13 @@ class Entry(Postponable):
         self.at = at
         self.buffered = 0.0
         self.over = False
-        self.lane: Lane | None = None
 
     def processed(self) -> None:
         """Count it, and have the next one come."""
         if not self.over:
-            self.subscription.delivered(self)
-            self.lane.free(self)  # type: ignore[union-attr]  # it was in a mailbox
+            subscription = self.subscription
+            subscription.delivered(self)
+            subscription.outlet.free(self)  # type: ignore[attr-defined]  # a lane has put it into the mailbox
 
     def abandoned(self, reason: ExitReason, *, handled: bool, crashed: bool = False) -> None:
         """Count it as dropped, though its handler may have begun."""
@@ -70,7 +69,8 @@ class Entry(Postponable):
             self._free_lane()
 
     def _free_lane(self) -> None:
-        cast("Lane", self.lane).free(self)  # a lane has put it into the mailbox
+        lane: Lane = self.subscription.outlet  # type: ignore[assignment]  # a lane has put it into the mailbox
+        lane.free(self)
 
 
 class InLine:

@@ -13,7 +13,7 @@ from stanchion.dead_letters import encode
 from stanchion.errors import RouterClosedError, SignalSizeError, StoreError
 from stanchion.kernel import Node
 from stanchion.router import _tables
-from stanchion.router._patterns import Patterns
+from stanchion.router._pattern import Patterns
 from stanchion.router._signal import Signal
 from stanchion.router._tables import Advance, Subscribed
 from stanchion.router._trie import Trie
@@ -180,13 +180,19 @@ class Journal:
         Cancellation: a signal that waits for its commit is stored all the same; while it waits for room, with 10,000
             others before it, it is not.
         """
-        new = self._encoded(signal)
+        return await self._put(self._encoded(signal))
+
+    async def append_all(self, signals: Iterable[Signal]) -> list[int]:
+        """Store signals as ``append`` does, none of them unless each can become data; return their positions."""
+        return await asyncio.gather(*map(self._put, [self._encoded(signal) for signal in signals]))
+
+    async def _put(self, new: _New) -> int:
         if self._commit.full:
             await self._commit.room("SignalRouter.publish()")
         return await self._commit.put("SignalRouter.publish()", new)
 
-    def append_nowait(self, signal: Signal) -> asyncio.Future[int]:
-        """Begin to store a signal; return the future of its position. When it fails, that is told already.
+    def append_nowait(self, signal: Signal) -> None:
+        """Begin to store a signal. When that fails later, the log tells.
 
         Raises:
             MessageEncodeError: it cannot become data.
@@ -202,9 +208,7 @@ class Journal:
                 got="as many",
                 fix="await publish(), which waits for room.",
             )
-        answer = self._commit.put("SignalRouter.publish_nowait()", new)
-        answer.add_done_callback(partial(self._tell, new))
-        return answer
+        self._commit.put("SignalRouter.publish_nowait()", new).add_done_callback(partial(self._tell, new))
 
     def advance(self, advance: Advance) -> asyncio.Future[int]:
         """Have a subscription advance with the next commit; the answer is 0 when it is not any more what it was.
@@ -237,18 +241,18 @@ class Journal:
     async def _write(self, writes: Sequence[_Write]) -> list[int]:
         """Commit writes; see ``GroupCommit``."""
         new = [write for write in writes if isinstance(write, _New)]
-        # Of each subscription the last one counts; one that was replayed in between stays behind as it is.
-        advances = {(write.name, write.incarnation): write for write in writes if isinstance(write, Advance)}
+        # Of each subscription the last one counts; one that was changed in between stays behind as it is.
+        advances = {write[:-1]: write for write in writes if isinstance(write, Advance)}
         first, gone = await self.database.write(_commit, new, list(advances.values()))
         if new:
             self.stored(first, [one.type for one in new])
         positions = iter(range(first, first + len(new)))
-        return [next(positions) if isinstance(it, _New) else (it.name, it.incarnation) not in gone for it in writes]
+        return [next(positions) if isinstance(it, _New) else it[:-1] not in gone for it in writes]
 
 
 def _commit(
     connection: sa.Connection, new: Sequence[_New], advances: Sequence[Advance]
-) -> tuple[int, frozenset[tuple[str, str]]]:
+) -> tuple[int, frozenset[tuple[str, str, str]]]:
     result = _tables.write(connection, new, advances)
     if new:
         notify(connection, CHANNEL)

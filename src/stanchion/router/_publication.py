@@ -48,3 +48,11 @@ class Publication(NamedTuple):
 
     def __bool__(self) -> bool:
         return not (self.dropped or self.filtered)
+
+
+def published(
+    signal: Signal, matched: int, accepted: int, dropped: tuple[DroppedSignal, ...], stored: int | None
+) -> Publication:
+    """Return a publication, in half the time that its class takes: one is made for each signal."""
+    values = (signal, matched, accepted, dropped, stored, False)
+    return tuple.__new__(Publication, values)  # pyright: ignore[reportUnknownMemberType]

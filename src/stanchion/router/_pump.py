@@ -31,8 +31,8 @@ class Pump(ABC):
         self._subscription: Final = subscription
         self._context: Final = context
         self._task: asyncio.Task[None] | None = None
-        # Why the task was cancelled, when it was.
-        self._reason = "stopped"
+        # Why the task was cancelled: by the router, or else by the target's own code.
+        self._reason = "failed"
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -105,3 +105,5 @@ class Pump(ABC):
         if self._task is task:
             self._task = None
             self._table.pumps.pop(self, None)
+            if self._subscription.waiting and self._table.open:  # the target's code cancelled it
+                self.start(self._run())

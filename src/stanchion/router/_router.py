@@ -338,8 +338,8 @@ class SignalRouter(DurableVerbs):
             return self._filtered(table, checked)
         kept = self._durable is not None and self._durable.journal.wants(checked.type)
         if kept and self._durable is not None:
-            self._durable.journal.append_nowait(checked).add_done_callback(_read)
-        publication = cast("Publication", route(table, checked, None, may_wait=False, kept=kept))
+            self._durable.journal.append_nowait(checked)
+        publication: Publication = route(table, checked, None, may_wait=False, kept=kept)  # type: ignore[assignment]
         if self._hooks.after:
             self._hooks.run_after(publication)
         return publication
@@ -445,7 +445,7 @@ class SignalRouter(DurableVerbs):
         kept = [] if durable is None else [signal for signal in signals if durable.journal.wants(signal.type)]
         if durable is None or not kept:
             return {}
-        return dict(zip(kept, await asyncio.gather(*map(durable.journal.append, kept)), strict=True))
+        return dict(zip(kept, await durable.journal.append_all(kept), strict=True))
 
     def _ends(self, table: Table, publication: Publication) -> bool:
         """End a publication; return whether to let those run who have much to do.
@@ -489,9 +489,3 @@ def _several(signals: Iterable[object]) -> list[object]:
         fix = "write publish()." if isinstance(signals, Signal) else None
         raise InvalidOptionError("SignalRouter.publish_many(signals)", expected="signals", got=cut(signals), fix=fix)
     return list(signals)
-
-
-def _read(stored: asyncio.Future[int]) -> None:
-    """Read how a commit ended; the log says it already."""
-    if not stored.cancelled():
-        stored.exception()

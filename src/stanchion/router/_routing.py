@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from stanchion.router._entry import InLine, Room
-from stanchion.router._publication import DroppedSignal, Publication
+from stanchion.router._publication import DroppedSignal, Publication, published
 from stanchion.router._signal import Signal
 from stanchion.router._subscription import FULL, SignalSubscription
 from stanchion.router._table import Table
@@ -78,7 +78,7 @@ def route(table: Table, signal: Signal, stored: int | None, *, may_wait: bool, k
     if not matched and not kept:
         table.unrouted += 1
         table.drop(signal, "no_subscriber")
-    publication = Publication(signal, matched, matched - len(refused) - len(line), tuple(refused), stored)
+    publication = published(signal, matched, matched - len(refused) - len(line), tuple(refused), stored)
     return publication if room is None else Blocked(room, line, publication)
 
 

@@ -197,7 +197,7 @@ class Signal(_News, frozen=True, kw_only=True, repr_omit_defaults=True):
         if self.source is _UNSET:
             force_setattr(self, "source", "/" if node is None else _here(node))
         else:
-            _check_text("source", self.source)
+            self._check_text("source", self.source)
         if self.subject is not None or self.dataschema is not None or self.extensions or self.extensions is _UNSET:
             self._check_rest()
 
@@ -206,19 +206,42 @@ class Signal(_News, frozen=True, kw_only=True, repr_omit_defaults=True):
         now = machine_time() if clock is None else clock.time()
         if self.time is _UNSET:
             force_setattr(self, "time", now)
-        _check_time(self.time)
+        else:
+            self._check_time()
         if self.id is _UNSET:
             # Not by the time that was given: the ids after it would be made of it too, for each is greater than the last.
             by, make = _ids.current
             force_setattr(self, "id", make(now) if by is clock else _ids.follow(clock)(now))
-        _check_text("id", self.id)
+        else:
+            self._check_text("id", self.id)
 
     def _check_rest(self) -> None:
         """Check what most signals do not have."""
         for name in ("subject", "dataschema"):
             if (text := getattr(self, name)) is not None:
-                _check_text(name, text)
+                self._check_text(name, text)
         force_setattr(self, "extensions", _checked_extensions(self.extensions))
+
+    def _check_text(self, name: str, value: object) -> None:
+        """Raise unless an attribute is text as CloudEvents has it."""
+        # Printable text has none of what is not allowed; asking for that first is three times as fast.
+        if not isinstance(value, str) or not value or not (value.isprintable() or not _NOT_IN_TEXT.search(value)):
+            expected = "text that is not empty and has no control characters, or None"
+            raise InvalidOptionError(f"Signal({name})", expected=expected, got=cut(value))
+        if type(value) is not str:
+            force_setattr(self, name, str.__str__(value))  # a member of a StrEnum, say, cannot be stored
+
+    def _check_time(self) -> None:
+        value: object = self.time
+        if not isinstance(value, int | float) or isinstance(value, bool) or not _FIRST <= value <= _LAST:
+            raise InvalidOptionError(
+                "Signal(time)",
+                expected="Unix seconds in the years 1 to 9999, or None for now",
+                got=cut(value),
+                fix="a datetime says them by .timestamp()." if hasattr(value, "timestamp") else None,
+            )
+        if type(value) is not float:
+            force_setattr(self, "time", float(value))  # as for text
 
     @classmethod
     def of(cls, message: object, **fields: Unpack[SignalFields]) -> Self:
@@ -285,26 +308,6 @@ def _checked_type(type: object) -> str:
     return plain
 
 
-def _check_text(name: str, value: object) -> None:
-    """Raise unless an attribute is text as CloudEvents has it."""
-    # Printable text has none of what is not allowed; asking for that first is three times as fast.
-    if isinstance(value, str) and value and (value.isprintable() or not _NOT_IN_TEXT.search(value)):
-        return
-    expected = "text that is not empty and has no control characters, or None"
-    raise InvalidOptionError(f"Signal({name})", expected=expected, got=cut(value))
-
-
-def _check_time(value: object) -> None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and _FIRST <= value <= _LAST:
-        return
-    raise InvalidOptionError(
-        "Signal(time)",
-        expected="Unix seconds in the years 1 to 9999, or None for now",
-        got=cut(value),
-        fix="a datetime says them by .timestamp()." if hasattr(value, "timestamp") else None,
-    )
-
-
 def _checked_extensions(extensions: object) -> dict[str, ExtensionValue]:
     """Return a copy of extensions that fit into an event."""
     if extensions is None:
@@ -330,23 +333,26 @@ def _checked_name(name: object) -> str:
             expected=f"lower-case letters and digits at position {end} of {name!r}",
             got=cut(name[end]) if name else "its end",
         )
-    return name
+    return str.__str__(name)
 
 
 def _checked_value(name: str, value: object) -> ExtensionValue:
     subject = f"Signal(extensions[{name!r}])"
-    if isinstance(value, bool | bytes):
+    # What derives from one of the types, as an enumeration does, becomes that type: it could not be stored.
+    if isinstance(value, bool):
         return value
+    if isinstance(value, bytes):
+        return bytes(value)
     if isinstance(value, int):
         if _INT_MIN <= value <= _INT_MAX:
-            return value
+            return int(value)
         fix = "write it as text; whole numbers of events have 32 bits."
         raise InvalidOptionError(subject, expected=f"an int from {_INT_MIN} to {_INT_MAX}", got=cut(value), fix=fix)
     if not isinstance(value, str):
         raise InvalidOptionError(subject, expected="a str, int, bool or bytes", got=cut(value))
     if not value.isprintable() and _NOT_IN_TEXT.search(value):
         raise InvalidOptionError(subject, expected="text without control characters", got=cut(value))
-    return value
+    return str.__str__(value)
 
 
 def _here(node: Node) -> str:

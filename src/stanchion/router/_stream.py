@@ -24,7 +24,7 @@ class Reader:
     def __init__(self, table: Table) -> None:
         self._loop: Final = table.node.loop
         # Who waits for a signal; all of them look when one comes.
-        self._wakeups: list[asyncio.Future[None]] = []
+        self._wakeups: dict[asyncio.Future[None], None] = {}
         # How many left the buffer and were not read.
         self.missed = 0
         # The subscription does not keep its stream: one that nobody holds is one that nobody reads.
@@ -65,11 +65,14 @@ class Reader:
     async def wait(self) -> None:
         """Return when a signal has come, or will not."""
         wakeup: asyncio.Future[None] = self._loop.create_future()
-        self._wakeups.append(wakeup)
-        await wakeup
+        self._wakeups[wakeup] = None
+        try:
+            await wakeup
+        finally:
+            self._wakeups.pop(wakeup, None)
 
     def _wake(self) -> None:
-        wakeups, self._wakeups = self._wakeups, []
+        wakeups, self._wakeups = self._wakeups, {}
         for wakeup in wakeups:
             if not wakeup.done():
                 wakeup.set_result(None)

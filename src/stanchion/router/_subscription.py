@@ -87,7 +87,6 @@ class SignalSubscription(Owned):
         "_limit",
         "_made",
         "_mark",
-        "_outlet",
         "_overflow",
         "_owner",
         "_site",
@@ -100,6 +99,7 @@ class SignalSubscription(Owned):
         "key",
         "line",
         "mode",
+        "outlet",
         "pattern",
         "segments",
         "subscriber",
@@ -143,7 +143,7 @@ class SignalSubscription(Owned):
         self._site: Final = wish.site
         self._made: Final = table.node.clock.monotonic()
         # Set by begin().
-        self._outlet: Outlet
+        self.outlet: Outlet
 
     def unsubscribe(self) -> bool:
         """End it; see ``SignalRouter.unsubscribe``."""
@@ -176,7 +176,7 @@ class SignalSubscription(Owned):
 
     def begin(self, outlet: Outlet) -> SignalSubscription:
         """Get signals from now on; return itself."""
-        self._outlet = outlet
+        self.outlet = outlet
         self._table.add(self)
         own(self._owner, self)
         return self
@@ -201,9 +201,9 @@ class SignalSubscription(Owned):
         line, self.line = self.line, None
         for one in line or ():
             one.refuse(reason)
-        if not self._outlet.drains(reason):
+        if not self.outlet.drains(reason):
             self.drop_all(reason)
-        self._outlet.end(self, reason)
+        self.outlet.end(self, reason)
         self._table.settled(self)
         return True
 
@@ -214,7 +214,7 @@ class SignalSubscription(Owned):
         if left and reason != "unsubscribed":
             _log.warning("%d signals for %r were dropped: %s", len(left), self, reason)
         for entry in left:
-            self._outlet.discard(entry)
+            self.outlet.discard(entry)
             entry.over = True
             self.drop(entry.signal, reason)
 
@@ -244,13 +244,13 @@ class SignalSubscription(Owned):
         """
         self.counts.routed += 1
         if len(self.waiting) < self._limit and self.line is None:
-            reason = self._outlet.put(Entry(self, signal, at))
+            reason = self.outlet.put(Entry(self, signal, at))
         elif self._overflow == "drop_oldest":
             oldest = self.waiting.popleft()
-            self._outlet.discard(oldest)
-            reason = self._outlet.put(Entry(self, signal, at))
+            self.outlet.discard(oldest)
+            reason = self.outlet.put(Entry(self, signal, at))
             self.lost(oldest, "drop_oldest")
-        elif self._overflow == "block" and may_wait and not self._outlet.is_running():
+        elif self._overflow == "block" and may_wait and not self.outlet.is_running():
             return FULL
         else:
             reason = "drop_newest" if self._overflow == "drop_newest" else "reject"
@@ -299,7 +299,7 @@ class SignalSubscription(Owned):
             one, _ = self.line.popitem(last=False)
             if not self.line:
                 self.line = None
-            one.place(self._outlet.put(one.entry))
+            one.place(self.outlet.put(one.entry))
         return entry
 
     def delivered(self, entry: Entry) -> None:

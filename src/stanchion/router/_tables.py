@@ -101,11 +101,13 @@ class Advance(NamedTuple):
     Attributes:
         name: The subscription.
         incarnation: In which one of its lives.
+        pattern: Its pattern: who did not know the one that it has now has passed what that one matches.
         position: The position.
     """
 
     name: str
     incarnation: str
+    pattern: str
     position: int
 
 
@@ -116,22 +118,22 @@ _NAMES: Final = Signalled._fields
 
 def write(
     connection: sa.Connection, new: Sequence[tuple[str, str, int, bytes, float]], advances: Sequence[Advance]
-) -> tuple[int, frozenset[tuple[str, str]]]:
+) -> tuple[int, frozenset[tuple[str, str, str]]]:
     """Append signals, and have subscriptions advance.
 
     Args:
         connection: Where.
         new: The fields of each signal but its position.
-        advances: At most one of each incarnation of a subscription.
+        advances: At most one of each incarnation and pattern of a subscription.
 
     Returns:
-        The position of the first new signal; and the names and incarnations of those that there are no more: those have
-        not advanced.
+        The position of the first new signal; and the names, incarnations and patterns of those that there are no more:
+        those have not advanced.
     """
     first = _append(connection, new) if new else 0
     # In one order everywhere: two nodes must not wait for each other.
     gone = [one for one in sorted(advances) if not _advance(connection, one)]
-    return first, frozenset((one.name, one.incarnation) for one in gone)
+    return first, frozenset(one[:-1] for one in gone)
 
 
 def _append(connection: sa.Connection, new: Sequence[tuple[str, str, int, bytes, float]]) -> int:
@@ -142,7 +144,7 @@ def _append(connection: sa.Connection, new: Sequence[tuple[str, str, int, bytes,
 
 
 def _advance(connection: sa.Connection, advance: Advance) -> bool:
-    same = _b.name == advance.name, _b.incarnation == advance.incarnation
+    same = _b.name == advance.name, _b.incarnation == advance.incarnation, _b.pattern == advance.pattern
     # What a node notes late, when another one is farther, takes nothing back.
     farther = sa.case((_b.position < advance.position, advance.position), else_=_b.position)
     return bool(connection.execute(subscriptions.update().where(*same).values(position=farther)).rowcount)

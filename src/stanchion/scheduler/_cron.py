@@ -92,9 +92,9 @@ def next_due(line: str, tz: str, moment: float) -> float | None:
     zone, times = named(tz), calendar(line)
     try:
         wall = wall_time(zone, moment // 1)
+        return _once(times, zone, wall, moment) if times.fixed else _each(times, zone, wall, moment)
     except (OverflowError, ValueError, OSError):
-        return None  # beyond the year 9999
-    return _once(times, zone, wall, moment) if times.fixed else _each(times, zone, wall, moment)
+        return None  # beyond the year 9999, there or in UTC
 
 
 def _once(times: Calendar, zone: ZoneInfo, wall: datetime, moment: float) -> float | None:

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast, get_args
 
-from stanchion._validate import Seconds, cut, one_of, whole_number
+from stanchion._validate import Seconds, cut, one_of, seconds, whole_number
 from stanchion.errors import InvalidOptionError
 from stanchion.scheduler._jobs import Job, SendMessage, StartTask
-from stanchion.scheduler._misfire import Coalesce, checked_coalesce, checked_grace, checked_jitter
+from stanchion.scheduler._misfire import Coalesce
 from stanchion.scheduler._triggers import After, At, Cron, Every, Trigger
 
 Overrun = Literal["skip", "wait", "cancel"]
 """What becomes of a due time when as many runs are under way as may be."""
 
-_OVERRUNS: Final = ("skip", "wait", "cancel")
 _LONGEST_ID: Final = 200
 
 
@@ -66,21 +65,29 @@ def defined(
         new_id() if id is None else _checked_id(f"{operation}(id)", id),
         trigger,
         _checked_job(f"{operation}(job)", job),
-        checked_spread(f"{operation}(jitter)", jitter, trigger),
-        checked_grace(f"{operation}(misfire_grace)", misfire_grace),
-        checked_coalesce(f"{operation}(coalesce)", coalesce),
+        checked_jitter(f"{operation}(jitter)", jitter, trigger),
+        _checked_grace(f"{operation}(misfire_grace)", misfire_grace),
+        cast("Coalesce", one_of(f"{operation}(coalesce)", coalesce, get_args(Coalesce))),
         max_running,
-        cast("Overrun", one_of(f"{operation}(overrun)", overrun, _OVERRUNS)),
+        cast("Overrun", one_of(f"{operation}(overrun)", overrun, get_args(Overrun))),
     )
 
 
-def checked_spread(subject: str, jitter: Seconds, trigger: Trigger) -> float:
+def checked_jitter(subject: str, value: Seconds, trigger: Trigger) -> float:
     """Return the jitter of a trigger in seconds.
 
     Raises:
-        InvalidOptionError: it is no duration, or longer than the interval.
+        InvalidOptionError: it is no duration, or longer than the interval, where there is one.
     """
-    return checked_jitter(subject, jitter, cast("float", trigger.interval) if isinstance(trigger, Every) else None)
+    jitter = seconds(subject, value)
+    if isinstance(trigger, Every) and jitter > (interval := cast("float", trigger.interval)):
+        raise InvalidOptionError(
+            subject,
+            expected=f"seconds from 0 to the interval, {interval:.15g}",
+            got=cut(value),
+            fix="choose a longer interval, or less jitter.",
+        )
+    return jitter
 
 
 def checked_trigger(subject: str, trigger: object) -> Trigger:
@@ -103,6 +110,18 @@ def _checked_id(subject: str, id: object) -> str:
     if isinstance(id, str) and 0 < len(id) <= _LONGEST_ID:
         return id
     raise InvalidOptionError(subject, expected=f"text of 1 to {_LONGEST_ID} characters, or None", got=cut(id))
+
+
+def _checked_grace(subject: str, value: Seconds | None) -> float | None:
+    grace = None if value is None else seconds(subject, value)
+    if grace != 0:
+        return grace
+    raise InvalidOptionError(
+        subject,
+        expected="seconds > 0, or None for no limit",
+        got=cut(value),
+        fix="give it a second, say: no run begins in the very moment in which it is due.",
+    )
 
 
 def _checked_job(subject: str, job: object) -> Job:

@@ -7,7 +7,8 @@ happened is returned, to be told of when it is committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from stanchion.scheduler import _tables
 from stanchion.scheduler._misfire import Coalesce, Missed, take
 from stanchion.scheduler._tables import Row
 from stanchion.scheduler._triggers import After, At, Trigger, from_data, to_data
+from stanchion.scheduler._wall_clock import CORRECTION
 from stanchion.storage import notify
 
 if TYPE_CHECKING:
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
 CHANNEL: Final = "stanchion_schedules"
 """What PostgreSQL tells when a schedule was changed."""
 
-CORRECTION: Final = 3 * 3600.0
-"""Seconds: a clock that was set back by more was wrong before, and what was counted by it says nothing."""
-
 KEY: Final = "schedule"
 _OPERATION: Final = "SchedulerManager"
+# Seconds after which a transaction fires no more schedules: a long row of due times takes a while to be counted, and
+# meanwhile nobody else writes to an SQLite file, or takes the lease over.
+_LONG: Final = 0.25
 
 
 class Now(NamedTuple):
@@ -87,18 +89,22 @@ def _counted(row: Row, taken: float, next_due: float | None, now: Now) -> Row:
 # --- firing --------------------------------------------------------------------------------------
 
 
-def fire(connection: sa.Connection, ids: Iterable[str], now: Now) -> Happened:
-    """Run what is due of these schedules, and what waited for a run that has ended."""
+def fire(connection: sa.Connection, ids: Sequence[str], now: Now) -> Happened:
+    """Run what is due of these schedules, and what waited for a run that has ended.
+
+    The first one at least, and more of them, in this order, while it does not take long.
+    """
     happened, begun = Happened([], []), _Begun()
-    for id in sorted(ids):  # in one order everywhere: two nodes must not wait for each other
-        row = _tables.lock(connection, id)
-        if row is None:
-            continue
+    until = time.monotonic() + _LONG
+    rows = _tables.lock_all(connection, ids)
+    for row in (rows[id] for id in ids if id in rows):
         run = _Run(connection, row, now, happened, begun)
         run.begin_waiting()
         if row.fire_at is not None and row.fire_at <= now.time:
             run.take()
         _tables.update(connection, run.row)
+        if time.monotonic() >= until:
+            break
     begun.put(connection)
     return happened
 
@@ -333,11 +339,10 @@ def _waited(row: Row, reason: str) -> Missed | None:
     return None if row.waiting is None else Missed(reason, row.waiting, row.waiting, 1)
 
 
-def count_anew(connection: sa.Connection, ids: Iterable[str], now: Now) -> None:
+def count_anew(connection: sa.Connection, ids: Sequence[str], now: Now) -> None:
     """Count the due times of schedules from now on: the clock by which they were counted was far ahead of this one."""
-    for id in sorted(ids):
-        row = _tables.lock(connection, id)
-        if row is None or row.counted_at <= now.time + CORRECTION:
+    for row in _tables.lock_all(connection, ids).values():
+        if row.counted_at <= now.time + CORRECTION:
             continue
         trigger = _known(row)
         if trigger is None or isinstance(trigger, At | After):  # one time stays what it is

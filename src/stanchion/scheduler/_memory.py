@@ -14,6 +14,7 @@ from stanchion.scheduler._runs import End, Run, Runs
 from stanchion.scheduler._schedule import ScheduleInfo
 from stanchion.scheduler._telling import tell_missed
 from stanchion.scheduler._timetable import Place, Timetable
+from stanchion.scheduler._wall_clock import CORRECTION
 
 if TYPE_CHECKING:
     from stanchion.scheduler._triggers import Trigger
@@ -35,6 +36,7 @@ class Entry(Owned):
         "_made",
         "_schedules",
         "_site",
+        "ahead",
         "definition",
         "gone",
         "last",
@@ -58,6 +60,8 @@ class Entry(Owned):
         self.definition = definition
         self.owner = owner
         self.paused = False
+        # By how much the wall clock was ahead of the monotonic one when it was paused.
+        self.ahead = 0.0
         # Whether it is no longer in the table; a run may be under way all the same.
         self.gone = False
         # The latest due time that was taken, and the one after it, by the trigger's clock.
@@ -166,6 +170,7 @@ class MemorySchedules(Owned):
         if entry.paused:
             return False
         entry.paused = True
+        entry.ahead = self._ahead()
         self._take_out(entry)
         self._drop_waiting(entry, "paused")
         return True
@@ -176,7 +181,10 @@ class MemorySchedules(Owned):
             return False
         entry.paused = False
         trigger, passed = entry.definition.trigger, entry.next
-        entry.last = self._now(trigger)
+        now = self._now(trigger)
+        # A clock that was set back a little must not repeat a due time; see WallClock.
+        set_back = max(entry.last - now, entry.ahead - self._ahead())
+        entry.last = now if set_back > CORRECTION else max(now, entry.last)
         entry.next = trigger.next_after(entry.last)
         if entry.next is None and passed is not None:
             self._miss(entry, "paused", self._unix(trigger, passed))
@@ -241,7 +249,10 @@ class MemorySchedules(Owned):
             last = self._unix(trigger, missed.last)
             self._miss(entry, missed.reason, self._unix(trigger, missed.due), last=last, count=missed.count)
         for due in taken.run:
-            if not entry.gone:  # an eager run may have cancelled it
+            # Whoever hears of one of them in this step, or is an eager run of it, may have stopped the others.
+            if entry.gone or entry.paused:
+                self._miss(entry, "cancelled" if entry.gone else "paused", self._unix(trigger, due))
+            else:
                 self._run(entry, self._unix(trigger, due))
         self._end_if_over(entry)
 
@@ -328,6 +339,9 @@ class MemorySchedules(Owned):
 
     def _now(self, trigger: Trigger) -> float:
         return self.node.clock.time() if trigger.wall else self.node.monotonic()
+
+    def _ahead(self) -> float:
+        return self.node.clock.time() - self.node.monotonic()
 
     def _unix(self, trigger: Trigger, time: float) -> float:
         return time if trigger.wall else self.node.clock.time() - (self.node.monotonic() - time)

@@ -8,12 +8,10 @@ node down, may find many.
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from stanchion._validate import Seconds, cut, one_of, seconds
-from stanchion.errors import InvalidOptionError
 from stanchion.scheduler._triggers import DueTimes, Trigger
 
 Coalesce = Literal["latest", "earliest", "all"]
@@ -80,51 +78,6 @@ def take(trigger: Trigger, last: float, now: float, *, grace: float | None, coal
         return Taken((), late, last, due.next)
     run, others = _chosen(trigger, last, due, due.latest, coalesce)
     return Taken(run, late + _rows("coalesced", others), due.latest, due.next)
-
-
-def checked_coalesce(subject: str, value: object) -> Coalesce:
-    """Return ``value`` when it is one of the three.
-
-    Raises:
-        InvalidOptionError: it is not.
-    """
-    return cast("Coalesce", one_of(subject, value, ("latest", "earliest", "all")))
-
-
-def checked_grace(subject: str, value: Seconds | None) -> float | None:
-    """Return a grace in seconds; None for no limit.
-
-    Raises:
-        InvalidOptionError: it is no duration, or 0: each run would be too late for that, by some microseconds.
-    """
-    if value is None:
-        return None
-    grace = seconds(subject, value)
-    if grace > 0:
-        return grace
-    raise InvalidOptionError(
-        subject,
-        expected="seconds > 0, or None for no limit",
-        got=cut(value),
-        fix="give it a second, say: no run begins in the very moment in which it is due.",
-    )
-
-
-def checked_jitter(subject: str, value: Seconds, interval: float | None) -> float:
-    """Return a jitter in seconds, which may not be longer than the interval, where there is one.
-
-    Raises:
-        InvalidOptionError: it is no duration, or too long.
-    """
-    jitter = seconds(subject, value)
-    if interval is not None and jitter > interval:
-        raise InvalidOptionError(
-            subject,
-            expected=f"seconds from 0 to the interval, {interval:.15g}",
-            got=cut(value),
-            fix="choose a longer interval, or less jitter.",
-        )
-    return jitter
 
 
 def _chosen(

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Final, TypeAlias, cast
 
+from stanchion.dead_letters import storable
 from stanchion.delivery import Delivery, OutboxDelivery
 from stanchion.errors import LeaseLostError, ScheduleNotFoundError, StoreError
 from stanchion.kernel import Node
 from stanchion.outbox import OutboxMessage
 from stanchion.scheduler import _firing, _tables
 from stanchion.scheduler._definition import Definition
-from stanchion.scheduler._firing import CHANNEL, CORRECTION, Happened, Now, run_of, trigger_of
+from stanchion.scheduler._firing import CHANNEL, Happened, Now, run_of, trigger_of
 from stanchion.scheduler._jobs import SendMessage
 from stanchion.scheduler._misfire import Missed
 from stanchion.scheduler._schedule import ScheduleInfo
@@ -23,7 +24,7 @@ from stanchion.scheduler._tables import End, Row
 from stanchion.scheduler._telling import tell_missed, tell_started, tell_stopped
 from stanchion.scheduler._timetable import Place
 from stanchion.scheduler._triggers import Trigger
-from stanchion.scheduler._wall_clock import WallClock, WallTimetable
+from stanchion.scheduler._wall_clock import CORRECTION, WallClock, WallTimetable
 from stanchion.scheduler.migrations import SCHEMA
 from stanchion.storage import Lease
 
@@ -37,11 +38,12 @@ POLL: Final = 1.0
 
 # Between two looks, so that a storm of wake-ups is not a storm of queries.
 _SHORTEST_PAUSE: Final = 0.01
-# Schedules that one transaction fires: it holds up every other writer of an SQLite file.
+# Schedules that one transaction fires at most: it holds up every other writer of an SQLite file.
 _BATCH: Final = 100
 _BEATS_PER_LEASE: Final = 3
 # What is over is kept for so long, to tell how it ended, and so that the same time is not set anew.
 _KEEP: Final = 30 * 86_400.0
+_ERROR_LIMIT: Final = 2000
 _LOST: Final = "the node that had it ended before it noted how"
 
 
@@ -111,10 +113,11 @@ class PersistentSchedules:
             await self._note_ends()
         except StoreError as error:
             _log.error("how %d runs of schedules ended could not be noted: %s", len(self._ends), error)
-        try:
-            await self._lease.close()
         finally:
-            await self._database.close()
+            try:
+                await self._lease.close()
+            finally:
+                await self._database.close()
 
     # --- verbs -----------------------------------------------------------------------------------
 
@@ -225,7 +228,7 @@ class PersistentSchedules:
             self._failing = False
 
     async def _look(self) -> None:
-        """Note what has ended; take or keep the lease; and while it is ours, fire what is due."""
+        """Note what has ended; take or keep the lease; and if it is ours, fire of what is due."""
         await self._note_ends()
         monotonic = self._node.monotonic()
         if monotonic >= self._next_hold:
@@ -233,15 +236,17 @@ class PersistentSchedules:
             self._next_hold = monotonic + (self._lease.seconds / _BEATS_PER_LEASE if held else POLL)
             if held:
                 await self._beat()
-        while self._lease.held:
-            now = self._wall.time()
-            rows, later = await self._database.read(_tables.ready, now, _BATCH, list(self._aside))
-            able = [row.id for row in rows if not self._put_aside(row)]
-            if able:
-                self._tell(await self._lease.write(_firing.fire, able, self._now()))
-            elif not rows:
-                self._set_timer(later)
-                break
+        if not self._lease.held:
+            return
+        # One batch each time: a lease must be kept however many there are, and other writers have their turn.
+        rows, later = await self._database.read(_tables.ready, self._wall.time(), _BATCH, list(self._aside))
+        able = [row.id for row in rows if not self._put_aside(row)]
+        if able:
+            self._tell(await self._lease.write(_firing.fire, able, self._now()))
+        if rows:
+            self._wake.set()
+        else:
+            self._set_timer(later)
 
     async def _beat(self) -> None:
         """Do what is done now and then."""
@@ -286,7 +291,9 @@ class PersistentSchedules:
         run = run_of(message)
         if run is not None:
             outcome, reason = str(delivery.outcome), delivery.reason_text or None
-            self._ends[message.id] = End(message.id, outcome, reason)
+            # A receiver may say anything, and an end that no database can keep would be in the way of all others.
+            kept = None if reason is None else storable(reason, _ERROR_LIMIT)
+            self._ends[message.id] = End(message.id, outcome, kept)
             tell_stopped(self._node, *run, delivery.elapsed, outcome, reason)
             self._wake.set()
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stanchion._validate import Seconds, instance, seconds_or_none, whole_number
+from stanchion._validate import Seconds, cut, instance, seconds_or_none, whole_number
 from stanchion.errors import InvalidOptionError, ScheduleIdTakenError, ScheduleNotFoundError, SchedulerClosedError
 from stanchion.kernel import PROCESS, Node, Site, caller, current_process
-from stanchion.scheduler._definition import Definition, Overrun, checked_spread, checked_trigger, defined
+from stanchion.scheduler._definition import Definition, Overrun, checked_jitter, checked_trigger, defined
 from stanchion.scheduler._jobs import Job, SendMessage
 from stanchion.scheduler._memory import Entry, MemorySchedules
 from stanchion.scheduler._misfire import Coalesce
 from stanchion.scheduler._schedule import Schedule, ScheduleInfo
 from stanchion.scheduler._session import Session
-from stanchion.scheduler._triggers import After, At, Cron, Every, Trigger
+from stanchion.scheduler._triggers import END, After, At, Cron, Every, Trigger
 from stanchion.scheduler._zones import named, read_zone
 
 if TYPE_CHECKING:
@@ -280,6 +280,7 @@ class SchedulerManager:
             False when it was paused before.
 
         Raises:
+            InvalidOptionError: ``id`` is no text.
             ScheduleNotFoundError: no schedule has this id.
             SchedulerClosedError: the scheduler is not open.
             StoreError: the database failed.
@@ -296,6 +297,7 @@ class SchedulerManager:
             False when it was not paused.
 
         Raises:
+            InvalidOptionError: ``id`` is no text.
             ScheduleNotFoundError: no schedule has this id.
             SchedulerClosedError: the scheduler is not open.
             StoreError: the database failed.
@@ -310,6 +312,7 @@ class SchedulerManager:
             Whether the run began; False when ``max_running`` runs are under way, and ``overrun`` says what becomes of it.
 
         Raises:
+            InvalidOptionError: ``id`` is no text.
             ScheduleNotFoundError: no schedule has this id.
             SchedulerClosedError: the scheduler is not open.
             StoreError: the database failed.
@@ -336,7 +339,7 @@ class SchedulerManager:
         begun = checked_trigger(f"{subject}(trigger)", trigger).begun(
             clock.monotonic(), clock.time(), persistent=entry is None
         )
-        spread = checked_spread(f"{subject}(jitter)", jitter, begun)
+        spread = checked_jitter(f"{subject}(jitter)", jitter, begun)
         if entry is None:
             await self._stored("reschedule", id).reschedule(id, begun, spread, "reschedule()")
         else:
@@ -349,6 +352,7 @@ class SchedulerManager:
             False when no schedule has this id.
 
         Raises:
+            InvalidOptionError: ``id`` is no text.
             SchedulerClosedError: the scheduler is not open.
             StoreError: the database failed.
         """
@@ -374,6 +378,7 @@ class SchedulerManager:
         """Return what there is to know of one schedule now.
 
         Raises:
+            InvalidOptionError: ``id`` is no text.
             ScheduleNotFoundError: no schedule has this id.
             SchedulerClosedError: the scheduler is not open.
             StoreError: the database failed.
@@ -388,7 +393,7 @@ class SchedulerManager:
         """Return the next ``n`` due times, without jitter, in the zone of the trigger; fewer when there are no more.
 
         Raises:
-            InvalidOptionError: ``n`` is no whole number from 0.
+            InvalidOptionError: ``n`` is no whole number from 0, or ``id`` no text.
             ScheduleNotFoundError: no schedule has this id.
             SchedulerClosedError: the scheduler is not open.
             StoreError: the database failed.
@@ -400,7 +405,7 @@ class SchedulerManager:
         else:
             trigger, times = await self._stored("next_run_times", id).next_due_times(id, n, "next_run_times()")
         zone = named(trigger.tz) if isinstance(trigger, Cron) else UTC
-        return [datetime.fromtimestamp(time, zone) for time in times]
+        return [datetime.fromtimestamp(time, zone) for time in times if time < END]
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -475,6 +480,13 @@ class SchedulerManager:
 
     def _find(self, name: str, id: str) -> tuple[MemorySchedules, Entry | None]:
         memory = self._opened(name).memory
+        if not isinstance(id, str):
+            raise InvalidOptionError(
+                f"SchedulerManager.{name}(id)",
+                expected="the id of a schedule, as text",
+                got=cut(id),
+                fix=f"write schedule.{name}(), or pass schedule.id." if isinstance(id, Schedule) else None,
+            )
         return memory, memory.find(id)
 
     def _stored(self, name: str, id: str) -> PersistentSchedules:

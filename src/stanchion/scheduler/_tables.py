@@ -157,6 +157,12 @@ def lock(connection: sa.Connection, id: str) -> Row | None:
     return None if found is None else Row(*found)
 
 
+def lock_all(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Row]:
+    """Return those of these schedules that are there, locked as ``lock`` does."""
+    # In one order everywhere: two nodes must not wait for each other.
+    return {id: row for id in sorted(ids) if (row := lock(connection, id)) is not None}
+
+
 _INSERT: Final = sa.text(
     f"INSERT INTO {schedules.name} ({', '.join(Row._fields)}) "  # noqa: S608 - all names are ours
     f"VALUES ({', '.join(':' + name for name in Row._fields)}) ON CONFLICT DO NOTHING"
@@ -227,7 +233,7 @@ class Ready(NamedTuple):
     """What is to be done.
 
     Attributes:
-        rows: Schedules of which something is to be run, the most overdue first.
+        rows: Schedules of which something is to be run: those that wait, then the others, the most overdue first.
         next: When the next of the others is to be run; None when there is none.
     """
 
@@ -239,11 +245,11 @@ def ready(connection: sa.Connection, now: float, limit: int, aside: Collection[s
     """Return up to ``limit`` schedules that are due or wait for a run that has ended, but for those set aside."""
     others = _s.id.not_in(aside) if aside else sa.true()
     query = sa.select(*_FIELDS).where(_s.fire_at <= now, others).order_by(_s.fire_at).limit(limit)
-    rows = [Row(*found) for found in connection.execute(query)]
+    due = [Row(*found) for found in connection.execute(query)]
     wait = sa.select(*_FIELDS).where(_s.waiting.is_not(None), others, sa.or_(_s.fire_at.is_(None), _s.fire_at > now))
     waiting = [Row(*found) for found in connection.execute(wait)]
     counts = running(connection, [row.id for row in waiting])
-    rows += [row for row in waiting if has_room(row, counts[row.id])]
+    rows = [*(row for row in waiting if has_room(row, counts[row.id])), *due]
     later = connection.execute(sa.select(sa.func.min(_s.fire_at)).where(_s.fire_at > now, others)).scalar()
     return Ready(rows, later)
 

@@ -15,16 +15,16 @@ from typing import Final, cast
 import msgspec
 from msgspec.structs import force_setattr
 
-from stanchion._validate import Seconds, cut, seconds
+from stanchion._validate import Seconds, cut, instance, seconds
 from stanchion.errors import InvalidOptionError
 from stanchion.scheduler._cron import checked_line, next_due
 from stanchion.scheduler._zones import checked_zone
 
 SHORTEST_INTERVAL: Final = 0.001
 # The year 10000, where calendars end. What is later never comes, on either clock.
-_END: Final = 253_402_300_800.0
+END: Final = 253_402_300_800.0
 # No longer row is walked for its length: some tens of milliseconds.
-_COUNTED: Final = 10_000
+_COUNTED: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ZONE_FIX: Final = (
     "say in which zone it is meant: when.replace(tzinfo=zoneinfo.ZoneInfo('Europe/Berlin')), say, "
@@ -37,7 +37,7 @@ class DueTimes(msgspec.Struct, frozen=True):
 
     Attributes:
         times: The earliest of them, as many as were asked for.
-        count: How many there were. For cron a lower bound from 10,000 on.
+        count: How many there were. For cron a lower bound from 1000 on.
         latest: The last of them; None where there were none.
         next: The first due time after them; None where none comes any more.
     """
@@ -120,7 +120,7 @@ class After(msgspec.Struct, frozen=True, tag="after"):
     def next_after(self, moment: float) -> float | None:
         """See ``At``."""
         due = self.start + _float(self.delay)
-        return due if moment < due < _END else None
+        return due if moment < due < END else None
 
     def due_between(self, last: float, now: float, limit: int) -> DueTimes:
         """See ``At``."""
@@ -141,7 +141,7 @@ class Every(msgspec.Struct, frozen=True, tag="every"):
         wall: Whether ``start`` is by the wall clock; the scheduler says so.
 
     Raises:
-        InvalidOptionError: ``interval`` is no duration, or shorter than a millisecond.
+        InvalidOptionError: ``interval`` is no duration, or shorter than a millisecond; ``align`` is no bool.
     """
 
     interval: Seconds
@@ -151,7 +151,7 @@ class Every(msgspec.Struct, frozen=True, tag="every"):
 
     def __post_init__(self) -> None:
         force_setattr(self, "interval", checked_interval("Every(interval)", self.interval))
-        if self.align:
+        if instance("Every(align)", self.align, bool):
             force_setattr(self, "start", 0.0)
             force_setattr(self, "wall", True)
 
@@ -165,11 +165,11 @@ class Every(msgspec.Struct, frozen=True, tag="every"):
 
     def next_after(self, moment: float) -> float | None:
         """See ``At``."""
-        return self._due(self._passed(moment) + 1) if moment < _END else None
+        return self._due(self._passed(moment) + 1) if moment < END else None
 
     def due_between(self, last: float, now: float, limit: int) -> DueTimes:
         """See ``At``; the cost does not grow with the row."""
-        before, until = self._passed(last), self._passed(min(now, _END))
+        before, until = self._passed(last), self._passed(min(now, END))
         count = max(0, until - before)
         times = tuple(self._at(before + n) for n in range(1, min(count, limit) + 1))
         latest = self._at(until) if count else None
@@ -187,7 +187,7 @@ class Every(msgspec.Struct, frozen=True, tag="every"):
 
     def _due(self, count: int) -> float | None:
         due = self._at(count)
-        return due if due < _END else None
+        return due if due < END else None
 
     def __str__(self) -> str:
         return f"every {_float(self.interval):.15g} s" + (", aligned" if self.align else "")

@@ -18,7 +18,7 @@ _log = logging.getLogger("stanchion.scheduler")
 # Seconds. Less is a clock that is corrected, or a look that was itself interrupted.
 _JUMP: Final = 0.5
 # Set back by more, it was wrong before, and what was due by it says nothing. Less may be a time zone's hour, by mistake.
-_CORRECTION: Final = 3 * 3600.0
+CORRECTION: Final = 3 * 3600.0
 
 
 class WallClock:
@@ -75,7 +75,7 @@ class WallClock:
             return
         self._tell(jump)
         self._highest = max(self._highest, expected, now)
-        anew = self._highest - now > _CORRECTION
+        anew = self._highest - now > CORRECTION
         if anew:
             self._highest = now
         for table in self._tables:

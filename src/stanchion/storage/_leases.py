@@ -127,12 +127,19 @@ def channel_of(name: str) -> str:
 def _find(connection: sa.Connection, name: str, *, read: bool = False) -> tuple[Held | None, int] | None:
     """Return who holds a lease, and its token; None when it never was held. Nobody changes it until the end."""
     columns = _l.owner, _l.host, _l.pid, _l.started, _l.seconds, _l.beats, _l.token
-    row = connection.execute(sa.select(*columns).where(_l.name == name).with_for_update(read=read)).first()
+    query = sa.select(*columns).where(_l.name == name).with_for_update(read=read)
+    if connection.dialect.name == "postgresql":
+        # Else a node that stands still in its transaction keeps all others from the lease for as long as it does.
+        query = query.add_columns(sa.func.set_config("idle_in_transaction_session_timeout", _milliseconds, True))
+    row = connection.execute(query).first()
     if row is None:
         return None
-    owner, host, pid, started, seconds, beats, token = row
+    owner, host, pid, started, seconds, beats, token = row[: len(columns)]
     return None if owner is None else Held(owner, Owner(host, pid, started), seconds, beats, token), token
 
+
+# Of a lease's time: a second at least, also before anybody has held it, and no more than fits.
+_milliseconds: Final = sa.cast(sa.cast(sa.func.least(sa.func.greatest(_l.seconds, 1), 1e6) * 1000, sa.Integer), sa.Text)
 
 _CREATE: Final = sa.text(
     f"INSERT INTO {leases.name} (name, pid, started, seconds, beats, token) "  # noqa: S608 - the name is ours

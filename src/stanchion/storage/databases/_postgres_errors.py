@@ -25,8 +25,8 @@ DRIVER_ERRORS: Final = (
 )
 """What a transaction raises that is not the fault of the function that ran in it."""
 
-# The server ends the session by itself: told to stop, after a crash of another session, while it starts up.
-_SESSION_ENDED: Final = ("57P01", "57P02", "57P03", "57P05")
+# The server ends the session by itself: told to stop, after a crash of another session, while it starts up, idle.
+_SESSION_ENDED: Final = ("57P01", "57P02", "57P03", "57P05", "25P03")
 # It undid one of two transactions that were in each other's way.
 _CONFLICT: Final = ("40001", "40P01")
 
