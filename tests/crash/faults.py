@@ -17,7 +17,7 @@ from stanchion.dead_letters import DeadLetter, DeadLetterQueue, Write
 from stanchion.dead_letters.stores.sql import SqlStore
 from stanchion.delivery import OutboxDelivery, Redelivery
 from stanchion.outbox import Held, Outbox, OutboxMessage, _tables
-from stanchion.router._durable_sending import Sender
+from stanchion.router._durable_sender import Sender
 from stanchion.router._journal import Journal
 from stanchion.router._signal import Signal
 from stanchion.router._tables import Signalled

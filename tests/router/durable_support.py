@@ -6,11 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import pytest
+
 import stanchion as st
 from stanchion.dead_letters import DeadLetter
+from stanchion.errors import StoreFullError
 from stanchion.router import DurableInfo, SignalRouter, _tables
 from stanchion.router._durable import DurableSubscriptions
 from stanchion.router._tables import Subscribed
+from stanchion.storage import Database
+from stanchion.testing import VirtualClock
 
 
 def node(
@@ -24,6 +29,11 @@ def node(
     """Return a node with a database and a router, in real time unless it is given a clock."""
     router = SignalRouter(journal=journal, keep=keep, max_size=max_size)
     return st.Node(database=url, services=[router], block_threshold=None, **options)  # type: ignore[arg-type]
+
+
+def virtual(url: str | None, **options: object) -> st.Node:
+    """Return such a node in virtual time."""
+    return node(url, clock=VirtualClock(), seed=7, **options)
 
 
 async def publish(router: SignalRouter, *numbers: object, type: str = "order.placed") -> None:
@@ -99,3 +109,28 @@ class Subscriber(st.GenServer):
             case _:
                 pass
         return None
+
+
+class Failing:
+    """Has a database fail, and be well again."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._database = database
+        self._monkeypatch = monkeypatch
+        self._real = {"read": database.read, "write": database.write}
+        self.calls = 0
+
+    def fail(self, *verbs: str) -> None:
+        """Have these fail from now on."""
+
+        async def fails(*_: object, **__: object) -> None:
+            self.calls += 1
+            raise StoreFullError("sqlite:", expected="room", got="none")
+
+        for verb in verbs:
+            self._monkeypatch.setattr(self._database, verb, fails)
+
+    def work(self) -> None:
+        """Have all of it work again."""
+        for verb, real in self._real.items():
+            self._monkeypatch.setattr(self._database, verb, real)

@@ -55,8 +55,8 @@ async def test_async_function_gets_signals_one_after_another() -> None:
         callback.gate.set()
         await wait_quiet()
         assert callback.heard == [0, 1, 2]
-        assert router._table is not None
-        assert router._table.pumps == {}
+        assert router._session is not None
+        assert router._session.pumps == {}
 
 
 async def test_plain_function_is_called_after_publish_has_returned() -> None:
@@ -282,10 +282,10 @@ async def test_function_ends_with_the_process_that_subscribed_it() -> None:
         await wait_quiet()
         assert [callback.heard for callback in callbacks] == [[], []]
         assert router.statistics().dropped == {"exited": 4}
-        assert router._table is not None
-        assert router._table.pumps == {}
-        assert isinstance(router._table.node, st.Node)
-        assert router._table.node.audit().leaks == ()
+        assert router._session is not None
+        assert router._session.pumps == {}
+        assert isinstance(router._session.node, st.Node)
+        assert router._session.node.audit().leaks == ()
 
 
 async def test_function_runs_in_the_context_of_who_subscribed_it_under_no_deadline() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import stanchion as st
-from stanchion.kernel import MailboxPolicy, current_process, receive
+from stanchion.kernel import current_process, receive
 from stanchion.server import resume, suspend
 from stanchion.state_machine import POSTPONE, CastEvent, KeepState, NextState
 from stanchion.telemetry import SIGNAL_DELIVERED, SIGNAL_DROPPED
@@ -118,7 +118,7 @@ async def test_last_signal_of_a_plain_process_that_returns_is_handled_and_what_i
 async def test_what_a_process_leaves_behind_is_counted_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with routed() as router:
         one = await started(router, "**", open=False)
-        events = Events(router._table.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
         await router.publish(signal("crash"))
         await numbers(router, 2)
         one.gate.set()
@@ -236,99 +236,6 @@ async def test_postponed_signals_are_dropped_when_the_machine_exits() -> None:
         assert router.statistics().dropped == {"exited": 3}
 
 
-@pytest.mark.parametrize("overflow", ["reject", "drop_newest"])
-async def test_signals_wait_in_the_buffer_while_the_mailbox_is_full(overflow: Any) -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=MailboxPolicy(1, overflow))
-        st.cast(one.pid, signal("cast"))
-        await wait_quiet()
-        st.cast(one.pid, signal("cast"))
-        await numbers(router, 3)
-        assert router.subscriptions()[0].buffered == 3
-        await advance(0.1)
-        assert router.subscriptions()[0].buffered == 3
-        one.gate.set()
-        await advance(0.1)
-        assert one.heard == ["cast", "cast", 0, 1, 2]
-
-
-async def test_signal_stands_in_line_where_senders_wait_for_the_mailbox() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=MailboxPolicy(1, "block"))
-        st.cast(one.pid, signal("cast"))
-        await wait_quiet()
-        st.cast(one.pid, signal("cast"))
-        await numbers(router, 3)
-        assert router.subscriptions()[0].buffered == 2
-        one.gate.set()
-        await wait_quiet()
-        assert one.heard == ["cast", "cast", 0, 1, 2]
-
-
-async def test_buffered_signal_stands_in_line_too() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=MailboxPolicy(1, "block"))
-        await numbers(router, 2)
-        await wait_quiet()
-        st.cast(one.pid, signal("cast"))
-        one.gate.set()
-        await wait_quiet()
-        assert sorted(one.heard, key=str) == [0, 1, "cast"]
-
-
-async def test_signal_in_line_is_taken_back_by_unsubscribing() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=MailboxPolicy(1, "block"))
-        st.cast(one.pid, signal("cast"))
-        await wait_quiet()
-        st.cast(one.pid, signal("cast"))
-        await numbers(router, 2)
-        assert router.unsubscribe(one.subscription)
-        one.gate.set()
-        await wait_quiet()
-        assert one.heard == ["cast", "cast"]
-        assert router.statistics().dropped == {"unsubscribed": 2}
-
-
-async def test_signal_that_a_full_mailbox_drops_is_counted() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=MailboxPolicy(1, "drop_oldest"))
-        st.cast(one.pid, signal("in hand"))
-        await wait_quiet()
-        await numbers(router, 1)
-        st.cast(one.pid, signal("newer"))
-        await wait_quiet()
-        assert router.statistics().dropped == {"drop_oldest": 1}
-        one.gate.set()
-        await wait_quiet()
-        assert one.heard == ["in hand", "newer"]
-
-
-async def test_lane_that_waits_for_a_mailbox_ends_with_its_last_subscription() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=1)
-        st.cast(one.pid, signal("in hand"))
-        await wait_quiet()
-        st.cast(one.pid, signal("waits"))
-        await numbers(router, 2)
-        assert router.unsubscribe(one.subscription)
-        assert router.statistics().dropped == {"unsubscribed": 2}
-        assert router._table is not None
-        assert router._table.lanes == {}
-
-
-async def test_mailbox_that_closes_while_the_lane_waits_for_it_gets_no_more() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=1)
-        st.cast(one.pid, signal("in hand"))
-        await wait_quiet()
-        st.cast(one.pid, signal("waits"))
-        await numbers(router, 2)
-        process_of(one.pid).mailbox.closed = True
-        await advance(0.1)
-        assert router.subscriptions()[0].buffered == 2
-
-
 async def test_handler_may_publish_subscribe_and_unsubscribe() -> None:
     async with routed() as router:
         one = await started(router, "order.*")
@@ -376,7 +283,7 @@ async def test_process_has_one_lane_for_all_its_subscriptions() -> None:
 async def test_delivery_is_told_with_the_time_in_the_buffer() -> None:
     async with routed() as router:
         one = await started(router, "**", open=False)
-        events = Events(router._table.node, SIGNAL_DELIVERED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DELIVERED)  # type: ignore[union-attr]
         await numbers(router, 2)
         await advance(2)
         one.gate.set()
@@ -478,18 +385,6 @@ async def test_call_that_is_owed_does_not_disturb_unsubscribing() -> None:
             await owed
 
 
-async def test_lane_whose_mailbox_is_full_again_goes_on_trying() -> None:
-    async with routed() as router:
-        one = await started(router, "**", open=False, mailbox=1)
-        await numbers(router, 2)
-        st.cast(one.pid, signal("fills"))
-        await wait_quiet()
-        st.cast(one.pid, signal("fills"))
-        one.gate.set()
-        await advance(0.2)
-        assert sorted(one.heard, key=str) == [0, 1, "fills"] or sorted(one.heard, key=str) == [0, 1, "fills", "fills"]
-
-
 async def test_log_does_not_repeat_the_same_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     async with routed() as router:
         await started(router, "**", open=False, buffer=1)
@@ -508,8 +403,8 @@ async def test_subscribers_that_are_slow_do_not_fill_the_log(caplog: pytest.LogC
 async def test_lane_that_was_used_since_it_waited_for_its_mailbox_does_nothing() -> None:
     async with routed() as router:
         one = await started(router, "**", open=False)
-        assert router._table is not None
-        (lane,) = router._table.lanes.values()
+        assert router._session is not None
+        (lane,) = router._session.lanes.values()
         lane.expire()
         await numbers(router, 3)
         lane.expire()

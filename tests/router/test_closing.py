@@ -23,7 +23,7 @@ async def test_full_buffers_are_counted_and_logged_when_the_node_ends(caplog: py
         await asyncio.Event().wait()
 
     async with routed() as router:
-        events = Events(router._table.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
         subscription = router.subscribe("**", held)
         stream = router.stream("**")
         await started(router, "**", open=False)
@@ -89,9 +89,9 @@ async def test_signals_in_the_mailbox_are_taken_back_when_the_router_stops_alone
         await wait_quiet()
         other = await started(router, "**")
         router.publish_nowait(signal("taken back"))
-        assert router._table is not None
-        router._table.release()
-        assert len(router._table.live) == 0
+        assert router._session is not None
+        router._session.release()
+        assert len(router._session.live) == 0
         one.gate.set()
         await wait_quiet()
         assert (one.heard, other.heard) == ([0], [])
@@ -103,8 +103,8 @@ async def test_plain_function_that_has_not_been_called_yet_is_not() -> None:
         heard: list[Any] = []
         router.subscribe("**", heard.append)
         router.publish_nowait(signal())
-        assert router._table is not None
-        router._table.release()
+        assert router._session is not None
+        router._session.release()
         await wait_quiet()
         assert heard == []
 
@@ -112,8 +112,8 @@ async def test_plain_function_that_has_not_been_called_yet_is_not() -> None:
 async def test_killed_router_closes() -> None:
     async with routed() as router:
         one = await started(router, "**")
-        assert router._table is not None
-        st.exit(router._table.process.pid, "kill")
+        assert router._session is not None
+        st.exit(router._session.process.pid, "kill")
         await wait_quiet()
         with pytest.raises(RouterClosedError):
             await router.publish(signal())

@@ -63,6 +63,9 @@ class Box:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return f"Box({self.content!r})"
+
 
 register_message(
     Box, type="events.box", to_data=lambda box: {"content": box.content}, from_data=lambda data: Box(**data)

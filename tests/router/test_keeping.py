@@ -36,7 +36,7 @@ async def test_signal_that_is_kept_has_a_position_and_comes_to_subscribers(tmp_p
 
 async def test_signal_that_is_kept_has_not_come_to_nobody(tmp_path: Path) -> None:
     async with routed(SignalRouter(journal=["order.**"]), **kept(tmp_path)) as router:
-        events = Events(router._table.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
         await router.publish(signal())
         router.publish_nowait(signal())
         await router.publish_many([signal()])

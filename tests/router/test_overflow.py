@@ -39,7 +39,7 @@ async def test_full_buffer_refuses_the_signal_and_the_publication_says_so(overfl
 async def test_full_buffer_drops_the_oldest_for_the_newest() -> None:
     async with routed() as router:
         one = await started(router, "**", open=False, buffer=2, overflow="drop_oldest")
-        events = Events(router._table.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
         publications = await numbers(router, 6)
         assert all(publications)
         one.gate.set()
@@ -57,8 +57,8 @@ async def test_dropping_the_oldest_of_one_subscription_leaves_those_of_another_i
         for number in range(4):
             await router.publish(signal(("bill", number), "bill.sent"))
             await numbers(router, 5)
-        assert router._table is not None
-        assert len(router._table.lanes[one.pid]._queue) <= 11
+        assert router._session is not None
+        assert len(router._session.lanes[one.pid]._queue) <= 11
         one.gate.set()
         await wait_quiet()
         assert one.heard == ["first", *[("bill", number) for number in range(4)], 3, 4]
@@ -153,7 +153,7 @@ async def test_cancelled_publisher_leaves_the_line() -> None:
     async with routed() as router:
         slow = await started(router, "**", open=False, buffer=1, overflow="block")
         await numbers(router, 2)
-        events = Events(router._table.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DROPPED)  # type: ignore[union-attr]
         first, second = (asyncio.create_task(router.publish(signal(number))) for number in (2, 3))
         await wait_quiet()
         first.cancel()
@@ -192,8 +192,8 @@ async def test_publisher_that_waits_hears_when_the_mailbox_closes_as_its_turn_co
         await numbers(router, 2)
         publishing = asyncio.create_task(router.publish(signal(2)))
         await wait_quiet()
-        assert router._table is not None
-        (lane,) = router._table.lanes.values()
+        assert router._session is not None
+        (lane,) = router._session.lanes.values()
         lane._process.mailbox.closed = True
         slow.subscription.take()
         assert reasons(await publishing) == ["exited"]
@@ -267,7 +267,7 @@ async def test_publisher_that_never_waits_fills_no_buffer_of_who_keeps_up() -> N
 async def test_slow_subscriber_is_told_once_and_again_when_it_was_better(caplog: pytest.LogCaptureFixture) -> None:
     async with routed() as router:
         one = await started(router, "**", open=False, buffer=10)
-        events = Events(router._table.node, SUBSCRIBER_SLOW)  # type: ignore[union-attr]
+        events = Events(router._session.node, SUBSCRIBER_SLOW)  # type: ignore[union-attr]
         await numbers(router, 11)
         assert [measured for _, measured, _ in events.told] == [{"buffered": 8, "buffer": 10}]
         assert events.all("subscriber") == [one.pid]
@@ -282,7 +282,7 @@ async def test_slow_subscriber_is_told_once_and_again_when_it_was_better(caplog:
 async def test_subscriber_is_not_told_of_as_slow_where_nobody_wants_to_know() -> None:
     async with routed() as router:
         await started(router, "**", open=False, buffer=2, warn_at=None)
-        events = Events(router._table.node, SUBSCRIBER_SLOW)  # type: ignore[union-attr]
+        events = Events(router._session.node, SUBSCRIBER_SLOW)  # type: ignore[union-attr]
         await numbers(router, 5)
         assert events.told == []
 

@@ -25,7 +25,7 @@ class Placed(st.Message, type="order.placed_in_test"):
 
 async def test_signal_without_a_subscriber_is_told() -> None:
     async with routed() as router:
-        events = Events(router._table.node, SIGNAL_DROPPED, SIGNAL_ROUTED)  # type: ignore[union-attr]
+        events = Events(router._session.node, SIGNAL_DROPPED, SIGNAL_ROUTED)  # type: ignore[union-attr]
         published = signal()
         publication = await router.publish(published)
         assert publication == Publication(published, 0, 0)

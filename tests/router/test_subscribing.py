@@ -19,9 +19,9 @@ from tests.router.support import numbers, routed, signal, started
 
 def node_of(router: SignalRouter) -> st.Node:
     """Return the node of an open router."""
-    assert router._table is not None
-    assert isinstance(router._table.node, st.Node)
-    return router._table.node
+    assert router._session is not None
+    assert isinstance(router._session.node, st.Node)
+    return router._session.node
 
 
 async def test_process_is_subscribed_by_pid_name_or_via_address() -> None:
@@ -63,6 +63,14 @@ async def test_subscription_belongs_to_the_process_and_not_to_its_name() -> None
             (
                 "SignalRouter.subscribe(target): expected a pid, a registered name, a via address, or a function of one "
                 "signal, got 7\nFix: pass what start() or spawn() returned, or the name= the process was started with."
+            ),
+        ),
+        (
+            st.GenServer,
+            (
+                "SignalRouter.subscribe(target): expected a pid, a registered name, a via address, or a function of one "
+                "signal, got <class 'stanchion.server.GenServer'>\n"
+                "Fix: pass what start() or spawn() returned, or the name= the process was started with."
             ),
         ),
     ],
@@ -201,10 +209,10 @@ async def test_audit_shows_subscriptions_by_their_owners_and_no_leaks() -> None:
             "of print to 'c', 0 of 1000 signals buffered",
         ]
         assert node.audit().leaks == ()
-        assert router._table is not None
-        assert list(router._table.users()) == [one.pid]
+        assert router._session is not None
+        assert list(router._session.users()) == [one.pid]
         await st.stop(one.pid)
-        assert list(router._table.users()) == []
+        assert list(router._session.users()) == []
         await stream.aclose()
 
 

@@ -23,9 +23,9 @@ STEADY = st.Backoff(initial=1, factor=1, jitter=0)
 
 def letters_of(router: st.SignalRouter) -> DeadLetterQueue:
     """Return the dead-letter queue of a router's node."""
-    assert router._table is not None
-    assert isinstance(router._table.node, st.Node)
-    return router._table.node.dead_letters
+    assert router._session is not None
+    assert isinstance(router._session.node, st.Node)
+    return router._session.node.dead_letters
 
 
 async def stored(router: st.SignalRouter) -> list[tuple[str, Any]]:
@@ -234,8 +234,8 @@ async def left_behind(router: st.SignalRouter, name: str | None, **options: Any)
     router.subscribe("**", pid if name is None else name, mode="supervised", **options)
     await numbers(router, 3)
     await wait_quiet()
-    assert router._table is not None
-    st.exit(router._table.process.pid, "shutdown")
+    assert router._session is not None
+    st.exit(router._session.process.pid, "shutdown")
     await wait_quiet()
     return sorted(await stored(router), key=str)
 

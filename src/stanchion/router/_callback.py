@@ -16,8 +16,8 @@ from stanchion._validate import is_async
 from stanchion.kernel import BURST, ProcessExit
 from stanchion.router._entry import Entry
 from stanchion.router._pump import Pump
+from stanchion.router._session import Session
 from stanchion.router._subscription import SignalSubscription
-from stanchion.router._table import Table
 from stanchion.timeouts import POLICY, SIGNAL_CALLBACK, Policy
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class Callback(Pump):
 
     def __init__(
         self,
-        table: Table,
+        session: Session,
         subscription: SignalSubscription,
         context: Context,
         function: Callable[[Signal], object],
         timeout: float | Policy | None,
     ) -> None:
-        super().__init__(table, subscription, context)
+        super().__init__(session, subscription, context)
         self._function: Final = function
         self._timeout: Final = timeout
         self._plain = not is_async(function)
@@ -96,7 +96,7 @@ class Callback(Pump):
         """Wait for the end of a call that has begun, and count the signal."""
         limit = self._timeout
         if limit is POLICY:
-            limit = self._table.node.timeouts.limit(self._function, None, SIGNAL_CALLBACK)
+            limit = self._session.node.timeouts.limit(self._function, None, SIGNAL_CALLBACK)
         timeout = asyncio.timeout(limit)
         try:
             async with timeout:
@@ -114,7 +114,7 @@ class Callback(Pump):
 
     def _call_soon(self) -> None:
         self._called = True
-        self._table.node.loop.call_soon(self._call, context=self._context)
+        self._session.node.loop.call_soon(self._call, context=self._context)
 
     def _call(self) -> None:
         """Call a plain function with what is in the buffer."""

@@ -8,8 +8,8 @@ from typing import Final
 
 from stanchion.kernel import CAST, Bucket, Envelope, Process, is_self
 from stanchion.router._entry import Entry
+from stanchion.router._session import Session
 from stanchion.router._subscription import SignalSubscription
-from stanchion.router._table import Table
 
 _AGAIN: Final = 0.05
 """Seconds until a mailbox that was full, and has nobody wait in line, is tried again."""
@@ -26,10 +26,10 @@ class Lane:
     # The router's timer is no limit that a debugger should put off.
     is_limit = False
 
-    __slots__ = ("_again", "_busy", "_gone", "_process", "_queue", "_table", "_users")
+    __slots__ = ("_again", "_busy", "_gone", "_process", "_queue", "_session", "_users")
 
-    def __init__(self, table: Table, process: Process) -> None:
-        self._table: Final = table
+    def __init__(self, session: Session, process: Process) -> None:
+        self._session: Final = session
         self._process: Final = process
         # How many subscriptions have it.
         self._users = 0
@@ -43,11 +43,11 @@ class Lane:
         self._again: Bucket | None = None
 
     @staticmethod
-    def to(table: Table, process: Process) -> Lane:
+    def to(session: Session, process: Process) -> Lane:
         """Return the lane to a process, for one subscription more."""
-        lane = table.lanes.get(process.pid)
+        lane = session.lanes.get(process.pid)
         if lane is None:
-            lane = table.lanes[process.pid] = Lane(table, process)
+            lane = session.lanes[process.pid] = Lane(session, process)
         lane._users += 1
         return lane
 
@@ -100,7 +100,7 @@ class Lane:
         """See ``Outlet.end``."""
         self._users -= 1
         if not self._users:
-            del self._table.lanes[self._process.pid]
+            del self._session.lanes[self._process.pid]
         if not self._process.finished:  # else the kernel tells of what it left
             for entry in self._taken_back(subscription):
                 subscription.lost(entry, reason, logged=reason == "unsubscribed")
@@ -135,7 +135,7 @@ class Lane:
             return True
         self._busy = None
         if not mailbox.closed:
-            self._again = self._table.node.wheel.add(_AGAIN, self)
+            self._again = self._session.node.wheel.add(_AGAIN, self)
         return False
 
     def _taken_back(self, subscription: SignalSubscription) -> list[Entry]:

@@ -62,7 +62,7 @@ def to_cloudevent(signal: Signal) -> CloudEvent:
     ``stanchionversion`` says its version, and ``stanchiontype`` its stored type name where the signal's type is another
     one. Text stays text and bytes stay bytes. Other data becomes JSON, and has to be what JSON can say. The time becomes
     one of UTC, to the microsecond. Extensions that are bytes become Base64, which is how CloudEvents writes them, and
-    come back as that text.
+    come back as that text; where they travel as HTTP headers, numbers and booleans come back as text too.
 
     Args:
         signal: The signal.

@@ -20,7 +20,7 @@ from stanchion.router import _tables
 from stanchion.router._durable_delivery import Delivering
 from stanchion.router._durable_options import Since, Target, start_of
 from stanchion.router._durable_records import DurableInfo, DurableSubscription
-from stanchion.router._durable_sending import SIGNAL_TYPE
+from stanchion.router._durable_sender import SIGNAL_TYPE
 from stanchion.router._journal import CHANNEL, Journal
 from stanchion.router._pattern import Patterns
 from stanchion.router._tables import Start, Subscribed

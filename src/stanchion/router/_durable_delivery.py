@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from stanchion.errors import InvalidOptionError, RouterClosedError, StoreError
 from stanchion.kernel import Node
 from stanchion.router import _tables
-from stanchion.router._durable_sending import NotNow, Sender
+from stanchion.router._durable_sender import NotNow, Sender
 from stanchion.router._journal import Journal
 from stanchion.router._pattern import Patterns
 from stanchion.router._tables import Advance, Signalled

@@ -11,23 +11,23 @@ from typing import Final
 
 from stanchion.kernel import BURST
 from stanchion.router._entry import Entry
+from stanchion.router._session import Session
 from stanchion.router._subscription import SignalSubscription
-from stanchion.router._table import Table
 
 
 class Pump(ABC):
     """How the signals of one subscription come to a target that is waited for: a task, while there is something to do.
 
     Args:
-        table: The router's.
+        session: The router's.
         subscription: Whose signals these are.
         context: Where the task runs.
     """
 
-    __slots__ = ("_context", "_reason", "_subscription", "_table", "_task")
+    __slots__ = ("_context", "_reason", "_session", "_subscription", "_task")
 
-    def __init__(self, table: Table, subscription: SignalSubscription, context: Context) -> None:
-        self._table: Final = table
+    def __init__(self, session: Session, subscription: SignalSubscription, context: Context) -> None:
+        self._session: Final = session
         self._subscription: Final = subscription
         self._context: Final = context
         self._task: asyncio.Task[None] | None = None
@@ -60,11 +60,11 @@ class Pump(ABC):
 
     def start(self, work: Coroutine[object, object, None]) -> None:
         """Have a task do this."""
-        self._table.pumps[self] = None
+        self._session.pumps[self] = None
         name = f"signals for {self._subscription.subscriber}"
         # Not by the loop's task factory: an eager one would run the target inside of the publisher.
         context = self._context.copy()
-        self._task = asyncio.Task(work, loop=self._table.node.loop, name=name, context=context)
+        self._task = asyncio.Task(work, loop=self._session.node.loop, name=name, context=context)
         self._task.add_done_callback(self._done, context=context)
 
     def discard(self, entry: Entry) -> None:
@@ -104,6 +104,6 @@ class Pump(ABC):
     def _done(self, task: asyncio.Task[None] | None) -> None:
         if self._task is task:
             self._task = None
-            self._table.pumps.pop(self, None)
-            if self._subscription.waiting and self._table.open:  # the target's code cancelled it
+            self._session.pumps.pop(self, None)
+            if self._subscription.waiting and self._session.open:  # the target's code cancelled it
                 self.start(self._run())

@@ -20,13 +20,13 @@ from stanchion.router._hooks import AfterPublish, BeforePublish, Hooks
 from stanchion.router._pattern import parse_pattern
 from stanchion.router._publication import Publication
 from stanchion.router._routing import Blocked, route, wait_room
+from stanchion.router._session import Session
 from stanchion.router._signal import Signal
 from stanchion.router._statistics import RouterStatistics, SubscriptionInfo
 from stanchion.router._stream import SignalStream
 from stanchion.router._subscribing import Filter, How, Mode, checked_wish, stream, subscribe
 from stanchion.router._subscription import SignalSubscription
 from stanchion.router._supervised import OnFailure
-from stanchion.router._table import Table
 from stanchion.timeouts import POLICY, PUBLISH, Policy
 
 _WEEK: Final = 7 * 86_400.0
@@ -99,7 +99,7 @@ class SignalRouter(DurableVerbs):
         self._patterns: Final = [parse_pattern("SignalRouter(journal)", pattern) for pattern in journal]
         self._keep: Final = seconds_or_none("SignalRouter(keep)", keep)
         # Set by open(), and stays.
-        self._table: Table | None = None
+        self._session: Session | None = None
         # How many signals are published before the others get their turn.
         self._turns = BURST
 
@@ -112,19 +112,19 @@ class SignalRouter(DurableVerbs):
             InvalidOptionError: it was opened before; or ``journal`` takes a database, and the node has none.
             StoreError: the database cannot be opened.
         """
-        if self._table is not None:
+        if self._session is not None:
             raise InvalidOptionError(
                 "Node(services)",
                 expected="a router that was not opened before",
-                got=f"one that {self._table.node!r} has, or had",
+                got=f"one that {self._session.node!r} has, or had",
                 fix="make a SignalRouter() for each node.",
             )
-        table = self._table = Table(node, run_process(node, self._run, code="SignalRouter"))
-        own(table.process, table)
+        session = self._session = Session(node, run_process(node, self._run, code="SignalRouter"))
+        own(session.process, session)
         try:
             await self._open_durable(node, self._patterns, keep=self._keep, max_size=self._max_size)
         except BaseException:
-            table.open = False
+            session.open = False
             raise
 
     async def close(self) -> None:
@@ -133,12 +133,12 @@ class SignalRouter(DurableVerbs):
 
     async def _run(self, process: Process) -> None:
         """Be there for as long as signals are taken; then give up what is left."""
-        table = cast("Table", self._table)  # open() has set it
+        session = cast("Session", self._session)  # open() has set it
         try:
             await process.node.loop.create_future()
         finally:
-            table.release()
-            pumps = list(table.pumps)
+            session.release()
+            pumps = list(session.pumps)
             for pump in pumps:
                 pump.cancel("stopped")
             while tasks := [pump.task for pump in pumps if pump.task is not None]:
@@ -211,10 +211,10 @@ class SignalRouter(DurableVerbs):
 
         Source: ``Phoenix.PubSub.subscribe/3``, where the process is always the running one.
         """
-        table = self._opened("subscribe")
+        session = self._opened("subscribe")
         wish = checked_wish("subscribe", pattern, filter, buffer, overflow, warn_at, caller())
         how = How(mode, timeout, ack, retries, backoff, breaker, on_error)
-        return subscribe(table, wish, target, how)
+        return subscribe(session, wish, target, how)
 
     def unsubscribe(self, subscription: SignalSubscription | DurableSubscription) -> bool:
         """End a subscription: after this call its target gets no signal that it did not begin with.
@@ -231,7 +231,7 @@ class SignalRouter(DurableVerbs):
         if isinstance(subscription, DurableSubscription):
             return subscription.unsubscribe()
         one = instance("SignalRouter.unsubscribe(subscription)", subscription, SignalSubscription)
-        if self._table is None or not one.is_in(self._table):
+        if self._session is None or not one.is_in(self._session):
             raise InvalidOptionError(
                 "SignalRouter.unsubscribe(subscription)",
                 expected="a subscription of this router",
@@ -268,9 +268,9 @@ class SignalRouter(DurableVerbs):
 
         Delivery: at most once, in the order of each publisher; ``stream.missed`` counts what was dropped.
         """
-        table = self._opened("stream")
+        session = self._opened("stream")
         wish = checked_wish("stream", pattern, filter, buffer, overflow, warn_at, caller())
-        return stream(table, wish)
+        return stream(session, wish)
 
     # --- publishing ------------------------------------------------------------------------------
 
@@ -304,18 +304,18 @@ class SignalRouter(DurableVerbs):
 
         Source: ``Phoenix.PubSub.broadcast/3``.
         """
-        table = self._opened("publish")
+        session = self._opened("publish")
         limit = timeout if timeout is POLICY else seconds_or_none("SignalRouter.publish(timeout)", timeout)
         checked, filtered = self._checked("publish", signal)
         if filtered:
-            return self._filtered(table, checked)
+            return self._filtered(session, checked)
         stored: int | None = None
         kept = self._durable is not None and self._durable.journal.wants(checked.type)
         if kept and self._durable is not None:
             stored = await self._durable.journal.append(checked)
-        routed = route(table, checked, stored, may_wait=True, kept=kept)
-        publication = await wait_room(routed, self._limit(table, limit)) if isinstance(routed, Blocked) else routed
-        if self._ends(table, publication):
+        routed = route(session, checked, stored, may_wait=True, kept=kept)
+        publication = await wait_room(routed, self._limit(session, limit)) if isinstance(routed, Blocked) else routed
+        if self._ends(session, publication):
             await asyncio.sleep(0)
         return publication
 
@@ -332,14 +332,14 @@ class SignalRouter(DurableVerbs):
             MiddlewareError, SignalSizeError, InvalidOptionError, RouterClosedError, MessageEncodeError: as for ``publish``.
             StoreError: it is to be kept, and too many wait for their commit.
         """
-        table = self._opened("publish_nowait")
+        session = self._opened("publish_nowait")
         checked, filtered = self._checked("publish_nowait", signal)
         if filtered:
-            return self._filtered(table, checked)
+            return self._filtered(session, checked)
         kept = self._durable is not None and self._durable.journal.wants(checked.type)
         if kept and self._durable is not None:
             self._durable.journal.append_nowait(checked)
-        publication: Publication = route(table, checked, None, may_wait=False, kept=kept)  # type: ignore[assignment]
+        publication: Publication = route(session, checked, None, may_wait=False, kept=kept)  # type: ignore[assignment]
         if self._hooks.after:
             self._hooks.run_after(publication)
         return publication
@@ -364,22 +364,22 @@ class SignalRouter(DurableVerbs):
 
         Cancellation: the signals after the one that waits go to nobody.
         """
-        table = self._opened("publish_many")
+        session = self._opened("publish_many")
         limit = timeout if timeout is POLICY else seconds_or_none("SignalRouter.publish_many(timeout)", timeout)
         checked = [self._checked("publish_many", signal) for signal in _several(signals)]
-        limit = self._limit(table, limit)
-        until = None if limit is None else table.node.clock.monotonic() + limit
+        limit = self._limit(session, limit)
+        until = None if limit is None else session.node.clock.monotonic() + limit
         positions = await self._append([signal for signal, filtered in checked if not filtered])
         publications: list[Publication] = []
         for signal, filtered in checked:
             if filtered:
-                publications.append(self._filtered(table, signal))
+                publications.append(self._filtered(session, signal))
                 continue
             stored = positions.get(signal)
-            routed = route(table, signal, stored, may_wait=True, kept=stored is not None)
-            left = None if until is None else max(0.0, until - table.node.clock.monotonic())
+            routed = route(session, signal, stored, may_wait=True, kept=stored is not None)
+            left = None if until is None else max(0.0, until - session.node.clock.monotonic())
             publication = await wait_room(routed, left) if isinstance(routed, Blocked) else routed
-            if self._ends(table, publication):
+            if self._ends(session, publication):
                 await asyncio.sleep(0)
             publications.append(publication)
         return publications
@@ -400,23 +400,23 @@ class SignalRouter(DurableVerbs):
         Raises:
             RouterClosedError: the router was never open; one that has closed tells how it all came out.
         """
-        if self._table is None:
+        if self._session is None:
             raise RouterClosedError("SignalRouter.statistics()")
-        return self._table.statistics()
+        return self._session.statistics()
 
     def __repr__(self) -> str:
-        if self._table is None:
+        if self._session is None:
             return "<SignalRouter new>"
-        state = "open" if self._table.open else "closed"
-        return f"<SignalRouter of node {self._table.node.name} {state}, {len(self._table.live)} subscriptions>"
+        state = "open" if self._session.open else "closed"
+        return f"<SignalRouter of node {self._session.node.name} {state}, {len(self._session.live)} subscriptions>"
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _opened(self, verb: str) -> Table:
-        table = self._table
-        if table is None or not table.open:
+    def _opened(self, verb: str) -> Session:
+        session = self._session
+        if session is None or not session.open:
             raise RouterClosedError(f"SignalRouter.{verb}()")
-        return table
+        return session
 
     def _checked(self, verb: str, given: object) -> tuple[Signal, bool]:
         """Return the signal to be routed, and whether a hook has dropped it."""
@@ -432,9 +432,9 @@ class SignalRouter(DurableVerbs):
                 raise SignalSizeError(signal.id, signal_type=signal.type, size=size, limit=self._max_size)
         return signal, False
 
-    def _filtered(self, table: Table, signal: Signal) -> Publication:
+    def _filtered(self, session: Session, signal: Signal) -> Publication:
         """Tell of a signal that a hook has dropped."""
-        table.drop(signal, "filtered")
+        session.drop(signal, "filtered")
         publication = Publication(signal, 0, 0, filtered=True)
         self._hooks.run_after(publication)
         return publication
@@ -447,7 +447,7 @@ class SignalRouter(DurableVerbs):
             return {}
         return dict(zip(kept, await durable.journal.append_all(kept), strict=True))
 
-    def _ends(self, table: Table, publication: Publication) -> bool:
+    def _ends(self, session: Session, publication: Publication) -> bool:
         """End a publication; return whether to let those run who have much to do.
 
         A publisher that never waits would fill all buffers.
@@ -455,14 +455,14 @@ class SignalRouter(DurableVerbs):
         if self._hooks.after:
             self._hooks.run_after(publication)
         self._turns -= 1
-        if not table.crowded and self._turns:
+        if not session.crowded and self._turns:
             return False
-        table.crowded = False
+        session.crowded = False
         self._turns = BURST
         return True
 
-    def _limit(self, table: Table, limit: float | Policy | None) -> float | None:
-        return code_limit("SignalRouter.publish(timeout)", table.node, "SignalRouter", None, PUBLISH, limit)
+    def _limit(self, session: Session, limit: float | Policy | None) -> float | None:
+        return code_limit("SignalRouter.publish(timeout)", session.node, "SignalRouter", None, PUBLISH, limit)
 
 
 def _signal_of(verb: str, given: object) -> Signal:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from stanchion.router._entry import InLine, Room
 from stanchion.router._publication import DroppedSignal, Publication, published
+from stanchion.router._session import Session
 from stanchion.router._signal import Signal
 from stanchion.router._subscription import FULL, SignalSubscription
-from stanchion.router._table import Table
 from stanchion.telemetry import SIGNAL_ROUTED
 
 
@@ -28,30 +28,30 @@ class Blocked(NamedTuple):
     publication: Publication
 
 
-def route(table: Table, signal: Signal, stored: int | None, *, may_wait: bool, kept: bool) -> Publication | Blocked:
+def route(session: Session, signal: Signal, stored: int | None, *, may_wait: bool, kept: bool) -> Publication | Blocked:
     """Bring a signal to all that want it.
 
     Args:
-        table: Who may want it.
+        session: Who may want it.
         signal: The signal.
         stored: Its position in the journal, where that is known.
         may_wait: Whether its publisher can wait for room.
         kept: Whether it is in the journal, or on its way there, so that it has not come to nobody.
     """
     # On the path of each publish: loops and calls are spelled out.
-    clock = table.node.monotonic
+    clock = session.node.monotonic
     at, seconds = clock(), 0.0
-    table.published += 1
-    found: Sequence[SignalSubscription] | None = table.trie._answers.get(signal.type)
+    session.published += 1
+    found: Sequence[SignalSubscription] | None = session.trie._answers.get(signal.type)
     if found is None:
-        found = table.trie.match(signal.type)
+        found = session.trie.match(signal.type)
         seconds = clock() - at
-        table.matching += seconds
+        session.matching += seconds
     matched = 0
     refused: list[DroppedSignal] = []
     room: Room | None = None
     line: list[InLine] = []
-    seen: set[Hashable] | None = set() if table.shared and len(found) > 1 else None
+    seen: set[Hashable] | None = set() if session.shared and len(found) > 1 else None
     for subscription in found:
         if not subscription.active or (seen is not None and subscription.key in seen):
             continue
@@ -68,16 +68,16 @@ def route(table: Table, signal: Signal, stored: int | None, *, may_wait: bool, k
             seen.add(subscription.key)
         reason = subscription.offer(signal, at, may_wait=may_wait)
         if reason is FULL:
-            room = room or Room(table.node)
+            room = room or Room(session.node)
             line.append(subscription.line_up(signal, at, room))
         elif reason is not None:
             refused.append(DroppedSignal(subscription, reason))
-    if table.node.telemetry.attached:
-        about = {"node": table.node.name, "type": signal.type, "signal_id": signal.id}
-        table.node.telemetry.emit(SIGNAL_ROUTED, {"matched": matched, "seconds": seconds}, about)
+    if session.node.telemetry.attached:
+        about = {"node": session.node.name, "type": signal.type, "signal_id": signal.id}
+        session.node.telemetry.emit(SIGNAL_ROUTED, {"matched": matched, "seconds": seconds}, about)
     if not matched and not kept:
-        table.unrouted += 1
-        table.drop(signal, "no_subscriber")
+        session.unrouted += 1
+        session.drop(signal, "no_subscriber")
     publication = published(signal, matched, matched - len(refused) - len(line), tuple(refused), stored)
     return publication if room is None else Blocked(room, line, publication)
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from stanchion.router._entry import Entry
+from stanchion.router._session import Session
 from stanchion.router._subscription import SignalSubscription
-from stanchion.router._table import Table
 
 if TYPE_CHECKING:
     from stanchion.router._signal import Signal
@@ -21,8 +21,8 @@ class Reader:
 
     __slots__ = ("_loop", "_stream", "_wakeups", "missed")
 
-    def __init__(self, table: Table) -> None:
-        self._loop: Final = table.node.loop
+    def __init__(self, session: Session) -> None:
+        self._loop: Final = session.node.loop
         # Who waits for a signal; all of them look when one comes.
         self._wakeups: dict[asyncio.Future[None], None] = {}
         # How many left the buffer and were not read.

@@ -16,11 +16,11 @@ from stanchion.kernel import DEADLINE, NODE, PROCESS, Overflow, Pid, Process, Re
 from stanchion.router._callback import Callback
 from stanchion.router._cast import Lane
 from stanchion.router._pattern import parse_pattern
+from stanchion.router._session import Session
 from stanchion.router._signal import Signal
 from stanchion.router._stream import Reader, SignalStream
 from stanchion.router._subscription import SignalSubscription, Wish
 from stanchion.router._supervised import OnFailure, Supervised, checked_sends
-from stanchion.router._table import Table
 from stanchion.timeouts import POLICY, Policy
 
 Mode = Literal["cast", "supervised"]
@@ -73,7 +73,7 @@ def checked_wish(
     return Wish(pattern, segments, filter, buffer, overflow, warn_at, site)
 
 
-def subscribe(table: Table, wish: Wish, target: Ref | Filter, how: How) -> SignalSubscription:
+def subscribe(session: Session, wish: Wish, target: Ref | Filter, how: How) -> SignalSubscription:
     """Make a subscription of a process, or of a function; see ``SignalRouter.subscribe``.
 
     Raises:
@@ -83,8 +83,8 @@ def subscribe(table: Table, wish: Wish, target: Ref | Filter, how: How) -> Signa
     timeout = how.timeout
     limit = timeout if timeout is POLICY else seconds_or_none("SignalRouter.subscribe(timeout)", timeout)
     if isinstance(target, Pid | str | Via):
-        return _subscribe_process(table, wish, target, how, limit)
-    if not callable(target):
+        return _subscribe_process(session, wish, target, how, limit)
+    if not callable(target) or isinstance(target, type):  # a server's class can be called, and would be at each signal
         raise InvalidOptionError(
             _TARGET,
             expected="a pid, a registered name, a via address, or a function of one signal",
@@ -99,21 +99,21 @@ def subscribe(table: Table, wish: Wish, target: Ref | Filter, how: How) -> Signa
             fix="leave mode= out, or have a process get the signals.",
         )
     _refuse_options(how)
-    owner = _owner(table)
-    one = SignalSubscription(table, wish, label_of(target), "callback", key=_key(target), owner=owner)
-    return one.begin(Callback(table, one, _context(table, owner), target, limit))
+    owner = _owner(session)
+    one = SignalSubscription(session, wish, label_of(target), "callback", key=_key(target), owner=owner)
+    return one.begin(Callback(session, one, _context(session, owner), target, limit))
 
 
-def stream(table: Table, wish: Wish) -> SignalStream:
+def stream(session: Session, wish: Wish) -> SignalStream:
     """Make a stream; see ``SignalRouter.stream``."""
-    reader = Reader(table)
+    reader = Reader(session)
     # Each is a target of its own.
-    one = SignalSubscription(table, wish, "a stream", "stream", key=reader, owner=_owner(table))
+    one = SignalSubscription(session, wish, "a stream", "stream", key=reader, owner=_owner(session))
     return SignalStream(one.begin(reader), reader)
 
 
 def _subscribe_process(
-    table: Table, wish: Wish, target: Ref, how: How, limit: float | Policy | None
+    session: Session, wish: Wish, target: Ref, how: How, limit: float | Policy | None
 ) -> SignalSubscription:
     if how.mode == "cast":
         _refuse_options(how)
@@ -124,12 +124,12 @@ def _subscribe_process(
                 got="mode='cast', where nothing is waited for",
                 fix="pass mode='supervised' too.",
             )
-    process = _process(table, target)
-    one = SignalSubscription(table, wish, process.pid, how.mode, key=process.pid, owner=process)
+    process = _process(session, target)
+    one = SignalSubscription(session, wish, process.pid, how.mode, key=process.pid, owner=process)
     if how.mode == "cast":
-        return one.begin(Lane.to(table, process))
-    sends = checked_sends(table.node, how.ack, limit, how.retries, how.backoff, how.breaker, how.on_error)
-    return one.begin(Supervised(table, one, target, sends))
+        return one.begin(Lane.to(session, process))
+    sends = checked_sends(session.node, how.ack, limit, how.retries, how.backoff, how.breaker, how.on_error)
+    return one.begin(Supervised(session, one, target, sends))
 
 
 def _refuse_options(how: How) -> None:
@@ -143,9 +143,9 @@ def _refuse_options(how: How) -> None:
         )
 
 
-def _process(table: Table, target: Ref) -> Process:
+def _process(session: Session, target: Ref) -> Process:
     """Return the live process that a target is, in the node of the router."""
-    node = table.node
+    node = session.node
     pid = node.names.get(target) if isinstance(target, str) else find(target, _TARGET)
     if pid is None:
         fix = "start it before it is subscribed, or have it subscribe in its init()."
@@ -162,20 +162,20 @@ def _process(table: Table, target: Ref) -> Process:
     return process
 
 
-def _owner(table: Table) -> Process:
+def _owner(session: Session) -> Process:
     """Return the process with which a function's subscription ends: the running one; the router's own for the node."""
     process = PROCESS.get()
-    if process is None or process.finished or process.node is not table.node:
-        return table.process
+    if process is None or process.finished or process.node is not session.node:
+        return session.process
     return process
 
 
-def _context(table: Table, owner: Process) -> Context:
+def _context(session: Session, owner: Process) -> Context:
     """Return the context that a function is called in: that of who subscribes it, under no deadline."""
     context = copy_context()
     context.run(DEADLINE.set, None)
-    context.run(NODE.set, table.node)
-    context.run(PROCESS.set, None if owner is table.process else owner)
+    context.run(NODE.set, session.node)
+    context.run(PROCESS.set, None if owner is session.process else owner)
     return context
 
 

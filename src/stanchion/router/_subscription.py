@@ -16,8 +16,8 @@ from stanchion.router._statistics import Counts, SubscriptionInfo
 from stanchion.telemetry import SIGNAL_DELIVERED, SUBSCRIBER_SLOW
 
 if TYPE_CHECKING:
+    from stanchion.router._session import Session
     from stanchion.router._signal import Signal
-    from stanchion.router._table import Table
 
 _log = logging.getLogger("stanchion.router")
 
@@ -89,9 +89,9 @@ class SignalSubscription(Owned):
         "_mark",
         "_overflow",
         "_owner",
+        "_session",
         "_site",
         "_slow",
-        "_table",
         "_warns",
         "active",
         "counts",
@@ -107,12 +107,12 @@ class SignalSubscription(Owned):
     )
 
     def __init__(
-        self, table: Table, wish: Wish, subscriber: Pid | str, mode: str, *, key: Hashable, owner: Process
+        self, session: Session, wish: Wish, subscriber: Pid | str, mode: str, *, key: Hashable, owner: Process
     ) -> None:
         """Make a subscription; it begins with ``begin``.
 
         Args:
-            table: Where it will be.
+            session: Where it will be.
             wish: What it is for.
             subscriber: The pid of a process; else what gets the signals, as text.
             mode: How they come there.
@@ -131,7 +131,7 @@ class SignalSubscription(Owned):
         # The buffer; and the publishers that wait for room in it, None for nobody. Nobody waits while there is room.
         self.waiting: Final[deque[Entry]] = deque()
         self.line: OrderedDict[InLine, None] | None = None
-        self._table: Final = table
+        self._session: Final = session
         self._owner: Final = owner
         self._limit: Final = wish.buffer
         self._overflow: Final = wish.overflow
@@ -141,7 +141,7 @@ class SignalSubscription(Owned):
         self._mark: Final = max(1, math.ceil(wish.buffer * part))
         self._slow = False
         self._site: Final = wish.site
-        self._made: Final = table.node.clock.monotonic()
+        self._made: Final = session.node.clock.monotonic()
         # Set by begin().
         self.outlet: Outlet
 
@@ -149,13 +149,13 @@ class SignalSubscription(Owned):
         """End it; see ``SignalRouter.unsubscribe``."""
         return self.end("unsubscribed")
 
-    def is_in(self, table: Table) -> bool:
+    def is_in(self, session: Session) -> bool:
         """Return whether it is one of a router's, or was."""
-        return self._table is table
+        return self._session is session
 
     def info(self) -> SubscriptionInfo:
         """Return how it stands at this moment."""
-        owner = None if self._owner is self._table.process else self._owner.pid
+        owner = None if self._owner is self._session.process else self._owner.pid
         return SubscriptionInfo(
             self.pattern,
             self.subscriber,
@@ -166,7 +166,7 @@ class SignalSubscription(Owned):
             0 if self.line is None else len(self.line),
             self.counts.delivered,
             dict(self.counts.dropped),
-            self._table.node.clock.monotonic() - self._made,
+            self._session.node.clock.monotonic() - self._made,
         )
 
     def __repr__(self) -> str:
@@ -177,18 +177,18 @@ class SignalSubscription(Owned):
     def begin(self, outlet: Outlet) -> SignalSubscription:
         """Get signals from now on; return itself."""
         self.outlet = outlet
-        self._table.add(self)
+        self._session.add(self)
         own(self._owner, self)
         return self
 
     def release(self) -> None:
         """End: its process exits; the kernel calls this."""
-        self.end("stopped" if self._owner is self._table.process else "exited")
+        self.end("stopped" if self._owner is self._session.process else "exited")
 
     def held(self) -> Iterable[Possession]:
         """See ``Owned.held``."""
         text = f"of {self.subscriber} to {self.pattern!r}, {len(self.waiting)} of {self._limit} signals buffered"
-        age = self._table.node.clock.monotonic() - self._made
+        age = self._session.node.clock.monotonic() - self._made
         return [Possession("subscription", text, place_of(self._site), age)]
 
     def end(self, reason: str) -> bool:
@@ -197,14 +197,14 @@ class SignalSubscription(Owned):
             return False
         self.active = False
         disown(self._owner, self)
-        self._table.remove(self)
+        self._session.remove(self)
         line, self.line = self.line, None
         for one in line or ():
             one.refuse(reason)
         if not self.outlet.drains(reason):
             self.drop_all(reason)
         self.outlet.end(self, reason)
-        self._table.settled(self)
+        self._session.settled(self)
         return True
 
     def drop_all(self, reason: str) -> None:
@@ -277,7 +277,7 @@ class SignalSubscription(Owned):
         """Append to the buffer; for outlets."""
         self.waiting.append(entry)
         if len(self.waiting) >= self._mark:
-            self._table.crowded = True
+            self._session.crowded = True
             if self._warns and not self._slow:
                 self._slow = True
                 self._tell_slow()
@@ -288,7 +288,7 @@ class SignalSubscription(Owned):
         """Take the first signal out of the buffer, which is not empty; for outlets."""
         entry = self.waiting.popleft()
         # On the path of each signal: calls are spelled out.
-        entry.buffered = buffered = self._table.node.monotonic() - entry.at
+        entry.buffered = buffered = self._session.node.monotonic() - entry.at
         counts = self.counts
         counts.buffered += buffered
         if buffered > counts.longest:
@@ -306,15 +306,15 @@ class SignalSubscription(Owned):
         """Count and tell a signal that was handled."""
         entry.over = True
         self.counts.delivered += 1
-        telemetry = self._table.node.telemetry
+        telemetry = self._session.node.telemetry
         if telemetry.attached:
             signal = entry.signal
-            seconds = self._table.node.clock.monotonic() - entry.at
-            about = {"node": self._table.node.name, "type": signal.type, "signal_id": signal.id}
+            seconds = self._session.node.clock.monotonic() - entry.at
+            about = {"node": self._session.node.name, "type": signal.type, "signal_id": signal.id}
             details = {**about, "pattern": self.pattern, "subscriber": self.subscriber}
             telemetry.emit(SIGNAL_DELIVERED, {"buffered": entry.buffered, "seconds": seconds}, details)
         if not self.active:
-            self._table.settled(self)
+            self._session.settled(self)
 
     def lost(self, entry: Entry, reason: str, *, logged: bool = False) -> None:
         """Count and tell a signal that was accepted, and will not be handled; ``logged`` when the log says so already."""
@@ -327,17 +327,17 @@ class SignalSubscription(Owned):
     def drop(self, signal: Signal, reason: str) -> None:
         """Count and tell a signal that will not be handled."""
         self.counts.drop(reason)
-        self._table.tell_dropped(signal, reason, self.pattern, self.subscriber)
+        self._session.tell_dropped(signal, reason, self.pattern, self.subscriber)
         if not self.active:
-            self._table.settled(self)
+            self._session.settled(self)
 
     def _lose(self, signal: Signal, reason: str) -> None:
         """Count, tell and log such a signal."""
-        self._table.log_dropped(self, signal, reason)
+        self._session.log_dropped(self, signal, reason)
         self.drop(signal, reason)
 
     def _tell_slow(self) -> None:
-        node = self._table.node
+        node = self._session.node
         if node.telemetry.attached:
             details = {"node": node.name, "pattern": self.pattern, "subscriber": self.subscriber}
             measured = {"buffered": len(self.waiting), "buffer": self._limit}

@@ -17,8 +17,8 @@ from stanchion.kernel import Node, Pid, Ref, find
 from stanchion.registry import RegistryVia
 from stanchion.router._entry import Entry
 from stanchion.router._pump import Pump
+from stanchion.router._session import Session
 from stanchion.router._subscription import SignalSubscription
-from stanchion.router._table import Table
 from stanchion.timeouts import POLICY, Policy
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Supervised(Pump):
 
     __slots__ = ("_pid", "_ref", "_sends")
 
-    def __init__(self, table: Table, subscription: SignalSubscription, ref: Ref, sends: Sends) -> None:
-        super().__init__(table, subscription, table.context())
+    def __init__(self, session: Session, subscription: SignalSubscription, ref: Ref, sends: Sends) -> None:
+        super().__init__(session, subscription, session.context())
         self._ref: Final = ref
         self._pid: Final = cast("Pid", subscription.subscriber)
         self._sends: Final = sends

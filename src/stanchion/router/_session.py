@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who has subscribed: the subscriptions of one router, by pattern and by target."""
+"""One time that a router is open: who has subscribed, by pattern and by target."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PATTERNS_KEPT: Final = 1000
 """Of how many patterns without subscribers the statistics are kept."""
 
 
-class Table(Owned):
-    """The subscriptions of one router, and what they share; the router's process owns it.
+class Session(Owned):
+    """One time that a router is open: its subscriptions, and what they share; the router's process owns it.
 
     Attributes:
         node: The node.
