@@ -113,7 +113,7 @@ def encode_refusal(data: object) -> str:
 
 
 def event(data: Any = None, **attributes: Any) -> CloudEvent:
-    return CloudEvent({"type": "order.placed", "source": "/shop", "id": "1", **attributes}, data)
+    return CloudEvent({"type": "events.parcel", "source": "/shop", "id": "1", **attributes}, data)
 
 
 # --- there and back ------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def event(data: Any = None, **attributes: Any) -> CloudEvent:
     ids=repr,
 )
 def test_data_comes_back_as_it_was(data: object, way: Callable[[CloudEvent], Any]) -> None:
-    signal = Signal("order.placed", data, time=1700000000.25)
+    signal = Signal("events.parcel", data, time=1700000000.25)
     back = from_cloudevent(way(to_cloudevent(signal)))
     assert back == signal
     assert type(back.data) is type(data)
@@ -156,7 +156,7 @@ def test_data_comes_back_as_it_was(data: object, way: Callable[[CloudEvent], Any
 @pytest.mark.parametrize("way", WAYS)
 def test_attributes_come_back_as_they_were(way: Callable[[CloudEvent], Any]) -> None:
     signal = Signal(
-        "order.placed",
+        "events.parcel",
         source="/shop/größe 1",
         subject='order "17" 日本',
         id="%41",
@@ -218,7 +218,7 @@ def test_event_says_what_the_signal_says() -> None:
 
 
 def test_event_names_the_message_when_the_signal_has_another_type() -> None:
-    attributes = to_cloudevent(Signal("order.placed", PLACED)).get_attributes()
+    attributes = to_cloudevent(Signal("events.parcel", PLACED)).get_attributes()
     assert (attributes["stanchiontype"], attributes["stanchionversion"]) == ("events.placed", 2)
     assert "stanchiontype" not in to_cloudevent(Signal.of(PLACED)).get_attributes()
     assert "stanchionversion" not in to_cloudevent(Signal("a", {"x": 1})).get_attributes()
@@ -308,7 +308,7 @@ def test_event_of_another_system_becomes_a_signal() -> None:
         seen=datetime(2024, 1, 1, tzinfo=UTC),
     )
     signal = from_cloudevent(made)
-    assert (signal.type, signal.source, signal.id, signal.data) == ("order.placed", "/shop", "1", {"sku": "A-1"})
+    assert (signal.type, signal.source, signal.id, signal.data) == ("events.parcel", "/shop", "1", {"sku": "A-1"})
     assert signal.time == datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp()
     assert signal.extensions == {"sampledrate": 7, "seen": "2024-01-01T00:00:00Z"}
 
@@ -341,7 +341,7 @@ def test_data_of_other_content_is_as_the_event_has_it() -> None:
 def test_data_that_is_no_json_is_refused() -> None:
     made = event(b"{", datacontenttype="application/json")
     assert refusal(lambda: from_cloudevent(made)) == (
-        "from_cloudevent(event of type 'order.placed'): expected data that is JSON, as its content type says, "
+        "from_cloudevent(event of type 'events.parcel'): expected data that is JSON, as its content type says, "
         "got Input data was truncated"
     )
 

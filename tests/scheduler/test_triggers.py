@@ -180,6 +180,12 @@ def test_every_has_no_due_time_when_it_is_asked_for_a_time_in_the_past() -> None
     assert Every(60).begun(0.0, AT_NOON).due_between(180.0, 100.0, 9) == DueTimes((), 0, None, 240.0)
 
 
+def test_every_is_due_when_the_quotient_of_floats_says_that_it_was_already() -> None:
+    due = 9625 * 0.7
+    trigger = Every(0.7).begun(0.0, AT_NOON)
+    assert trigger.next_after(math.nextafter(due, 0)) == due
+
+
 def test_every_thousand_years_is_due_until_the_calendar_ends() -> None:
     trigger = Every(1e300, align=True)
     assert trigger.next_after(AT_NOON) == 3e10
