@@ -12,8 +12,8 @@ import sqlalchemy as sa
 import stanchion as st
 from stanchion.errors import StoreError
 from stanchion.router import _tables
-from stanchion.testing import VirtualClock, VirtualTimeLoop
-from tests.router.durable_support import Subscriber, behind, info, node, publish
+from stanchion.testing import VirtualTimeLoop
+from tests.router.durable_support import Subscriber, behind, info, publish, virtual
 
 OFTEN = st.Backoff(initial=1, factor=1, maximum=1, jitter=0)
 
@@ -26,10 +26,6 @@ def loop_factory():
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/app.db"
-
-
-def virtual(url: str) -> st.Node:
-    return node(url, clock=VirtualClock(), seed=7)
 
 
 async def test_node_that_delivers_skips_nothing_when_another_one_replaces_the_pattern(url):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from stanchion._public import show_public_path
 from stanchion.breakers._breaker import CircuitBreaker
-from stanchion.breakers._breakers import Breakers, breaker_for, breakers_of
+from stanchion.breakers._breakers import Breakers, breaker_for, breakers_of, checked_breaker
 from stanchion.breakers._permit import Permit
 from stanchion.breakers._policy import BreakerPolicy
 from stanchion.breakers._records import BreakerStatistics, CircuitChange, CircuitState
@@ -24,6 +24,7 @@ __all__ = [
     "Permit",
     "breaker_for",
     "breakers_of",
+    "checked_breaker",
 ]
 
 show_public_path(globals())

@@ -138,3 +138,16 @@ def breaker_for(node: Node, recipient: Ref, given: CircuitBreaker | str | None) 
         breakers = node.breaker_table
         return None if breakers is None else breakers.of_recipient(recipient)
     return breakers_of(node).get(given) if isinstance(given, str) else given
+
+
+def checked_breaker(subject: str, breaker: object) -> CircuitBreaker | str | None:
+    """Return what an option ``breaker`` is: a breaker, the name of one of the node's, or None.
+
+    Raises:
+        InvalidOptionError: it is none of these.
+    """
+    if breaker is None or isinstance(breaker, CircuitBreaker) or (isinstance(breaker, str) and breaker):
+        return breaker
+    raise InvalidOptionError(
+        subject, expected="a CircuitBreaker, the name of one of the node's, or None", got=cut(breaker)
+    )

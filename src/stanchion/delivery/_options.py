@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from stanchion._backoff import Backoff
 from stanchion._validate import Seconds, cut, instance, one_of, seconds_or_none, whole_number
-from stanchion.breakers import CircuitBreaker
+from stanchion.breakers import CircuitBreaker, checked_breaker
 from stanchion.delivery._delivery import Ack
 from stanchion.errors import InvalidOptionError
 from stanchion.timeouts import POLICY, Policy
@@ -81,7 +81,7 @@ def options(
         None if idempotency_key is None else _key(f"{operation}(idempotency_key)", idempotency_key),
         instance(f"{operation}(ordered)", ordered, bool),
         None if poison_after is None else whole_number(f"{operation}(poison_after)", poison_after, at_least=1),
-        None if breaker is None else _breaker(f"{operation}(breaker)", breaker),
+        checked_breaker(f"{operation}(breaker)", breaker),
         durable=durable,
         plain=idempotency_key is None and breaker is None and not ordered and not durable,
     )
@@ -106,12 +106,4 @@ def _key(subject: str, key: object) -> str:
     fix = "make it of what the message is about, f'order-{order.id}' say." if not isinstance(key, str) else None
     raise InvalidOptionError(
         subject, expected=f"text of 1 to {_LONGEST_KEY} characters, or None", got=cut(key), fix=fix
-    )
-
-
-def _breaker(subject: str, breaker: object) -> CircuitBreaker | str:
-    if isinstance(breaker, CircuitBreaker) or (isinstance(breaker, str) and breaker):
-        return breaker
-    raise InvalidOptionError(
-        subject, expected="a CircuitBreaker, the name of one of the node's, or None", got=cut(breaker)
     )

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stanchion._validate import Seconds, cut, instance, plain_function, seconds_or_none, whole_number, word
+from stanchion._validate import Seconds, cut, instance, plain_function, whole_number, word
 from stanchion.delivery import Backoff
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import Ref
 from stanchion.registry import RegistryVia
 from stanchion.router import _tables
-from stanchion.timeouts import POLICY, Policy
+from stanchion.timeouts import Policy, checked_timeout
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -86,7 +86,7 @@ def checked_target(
         ref=ref,
         address=address,
         filter=filter,
-        timeout=POLICY if timeout is POLICY else seconds_or_none(f"{operation}(timeout)", timeout),
+        timeout=checked_timeout(f"{operation}(timeout)", timeout),
         retries=whole_number(f"{operation}(retries)", retries),
         backoff=instance(f"{operation}(backoff)", backoff, Backoff),
         breaker=breaker,

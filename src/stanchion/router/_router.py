@@ -27,7 +27,7 @@ from stanchion.router._stream import SignalStream
 from stanchion.router._subscribing import Filter, How, Mode, checked_wish, stream, subscribe
 from stanchion.router._subscription import SignalSubscription
 from stanchion.router._supervised import OnFailure
-from stanchion.timeouts import POLICY, PUBLISH, Policy
+from stanchion.timeouts import POLICY, PUBLISH, Policy, checked_timeout
 
 _WEEK: Final = 7 * 86_400.0
 # A tuple: to write them as a union makes one at each check.
@@ -365,7 +365,7 @@ class SignalRouter(DurableVerbs):
         Cancellation: the signals after the one that waits go to nobody.
         """
         session = self._opened("publish_many")
-        limit = timeout if timeout is POLICY else seconds_or_none("SignalRouter.publish_many(timeout)", timeout)
+        limit = checked_timeout("SignalRouter.publish_many(timeout)", timeout)
         checked = [self._checked("publish_many", signal) for signal in _several(signals)]
         limit = self._limit(session, limit)
         until = None if limit is None else session.node.clock.monotonic() + limit

@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from typing import Final, Literal, NamedTuple
 
 from stanchion._backoff import Backoff
-from stanchion._validate import Seconds, cut, nearest, one_of, plain_function, seconds_or_none, whole_number
+from stanchion._validate import Seconds, cut, nearest, one_of, plain_function, whole_number
 from stanchion.breakers import CircuitBreaker
 from stanchion.delivery import DEFAULT_BACKOFF, Ack
 from stanchion.errors import InvalidOptionError
@@ -21,7 +21,7 @@ from stanchion.router._signal import Signal
 from stanchion.router._stream import Reader, SignalStream
 from stanchion.router._subscription import SignalSubscription, Wish
 from stanchion.router._supervised import OnFailure, Supervised, checked_sends
-from stanchion.timeouts import POLICY, Policy
+from stanchion.timeouts import POLICY, Policy, checked_timeout
 
 Mode = Literal["cast", "supervised"]
 """How signals come to a process; see ``SignalRouter.subscribe``."""
@@ -80,8 +80,7 @@ def subscribe(session: Session, wish: Wish, target: Ref | Filter, how: How) -> S
         InvalidOptionError: an option is wrong, or the target is none.
     """
     one_of("SignalRouter.subscribe(mode)", how.mode, ("cast", "supervised"))
-    timeout = how.timeout
-    limit = timeout if timeout is POLICY else seconds_or_none("SignalRouter.subscribe(timeout)", timeout)
+    limit = checked_timeout("SignalRouter.subscribe(timeout)", how.timeout)
     if isinstance(target, Pid | str | Via):
         return _subscribe_process(session, wish, target, how, limit)
     if not callable(target) or isinstance(target, type):  # a server's class can be called, and would be at each signal

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from stanchion._backoff import Backoff
-from stanchion._validate import Seconds, cut, instance, one_of, seconds_or_none, whole_number
-from stanchion.breakers import CircuitBreaker
+from stanchion._validate import instance, one_of, whole_number
+from stanchion.breakers import CircuitBreaker, checked_breaker
 from stanchion.delivery import Ack, send_supervised
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import Node, Pid, Ref, find
@@ -19,7 +19,7 @@ from stanchion.router._entry import Entry
 from stanchion.router._pump import Pump
 from stanchion.router._session import Session
 from stanchion.router._subscription import SignalSubscription
-from stanchion.timeouts import POLICY, Policy
+from stanchion.timeouts import Policy
 
 if TYPE_CHECKING:
     from stanchion.dead_letters import DeadLetterQueue
@@ -134,21 +134,19 @@ class Supervised(Pump):
 def checked_sends(
     node: Node,
     ack: Ack | str | None,
-    timeout: Seconds | Policy | None,
+    timeout: float | Policy | None,
     retries: int,
     backoff: Backoff,
     breaker: CircuitBreaker | str | None,
     on_error: OnFailure | None,
 ) -> Sends:
-    """Check the options of a subscription by which signals are sent supervised.
+    """Check the options of a subscription by which signals are sent supervised; ``timeout`` was checked before.
 
     Raises:
         InvalidOptionError: one is wrong.
     """
     name = "SignalRouter.subscribe"
-    if breaker is not None and not isinstance(breaker, CircuitBreaker) and not (isinstance(breaker, str) and breaker):
-        expected = "a CircuitBreaker, the name of one of the node's, or None"
-        raise InvalidOptionError(f"{name}(breaker)", expected=expected, got=cut(breaker))
+    breaker = checked_breaker(f"{name}(breaker)", breaker)
     letters = _letters(node)
     if on_error is None:
         on_error = "log" if letters is None else "dead_letter"
@@ -161,7 +159,7 @@ def checked_sends(
         )
     return Sends(
         Ack.PROCESSED.value if ack is None else one_of(f"{name}(ack)", ack, _ACKS),
-        timeout if timeout is POLICY else seconds_or_none(f"{name}(timeout)", timeout),
+        timeout,
         whole_number(f"{name}(retries)", retries),
         instance(f"{name}(backoff)", backoff, Backoff),
         breaker,

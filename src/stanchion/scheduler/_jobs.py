@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Final, Literal, TypeVarTuple, get_args
 
 from stanchion._validate import Seconds, cut, instance, is_async, one_of, whole_number
-from stanchion.breakers import CircuitBreaker
+from stanchion.breakers import CircuitBreaker, checked_breaker
 from stanchion.delivery import DEFAULT_BACKOFF, Ack, Backoff
 from stanchion.errors import InvalidOptionError
 from stanchion.kernel import Ref, checked_ref, label_of
@@ -70,7 +70,7 @@ class SendMessage:
         if on_error is not None:
             one_of("SendMessage(on_error)", on_error, get_args(OnFailure))
         self.on_error: Final[OnFailure | None] = on_error
-        self.breaker: Final = _breaker(breaker)
+        self.breaker: Final = checked_breaker("SendMessage(breaker)", breaker)
 
     def __repr__(self) -> str:
         return f"SendMessage({self.ref!r}, {cut(self.message, 60)})"
@@ -119,11 +119,3 @@ class StartTask:
 
 Job = SendMessage | StartTask
 """What a schedule does when it is due."""
-
-
-def _breaker(breaker: object) -> CircuitBreaker | str | None:
-    if breaker is None or isinstance(breaker, CircuitBreaker) or (isinstance(breaker, str) and breaker):
-        return breaker
-    raise InvalidOptionError(
-        "SendMessage(breaker)", expected="a CircuitBreaker, the name of one of the node's, or None", got=cut(breaker)
-    )
